@@ -1,0 +1,2 @@
+//! Golden frames.
+fn main() {}

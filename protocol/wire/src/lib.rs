@@ -1,0 +1,21 @@
+//! The bytes plasmad and its clients put on the socket: pure, no I/O, no unsafe.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`value`] | the values both sides speak of: [`ObjectId`], [`Extent`], states, formats |
+//! | [`limits`] | every bound of the protocol, in one place |
+//! | [`error`] | error codes and the one error body |
+//! | [`frame`] | the 16-byte header, and cutting a byte stream into frames |
+//! | [`request`] | what a client asks |
+//! | [`response`] | what the daemon answers |
+//!
+//! `protocol/SPEC.md` is the normative text; `protocol/vectors` holds golden frames.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod value;
+
+pub use value::{Extent, ObjectId};

@@ -1,0 +1,95 @@
+//! The values that both sides of the socket, and the daemon's core, speak of.
+
+use core::fmt;
+
+/// The name of an object: 28 opaque bytes. Shorter foreign ids are padded with zeros on the right.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ObjectId([u8; ObjectId::BYTES]);
+
+impl ObjectId {
+    /// Width of an id in bytes; 56 hex digits when printed.
+    pub const BYTES: usize = 28;
+
+    /// An id from exactly 28 bytes.
+    pub const fn new(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// An id from 1 to 28 bytes, zero-padded on the right; `None` for any other length.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() || bytes.len() > Self::BYTES {
+            return None;
+        }
+        let mut padded = [0; Self::BYTES];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        Some(Self(padded))
+    }
+
+    /// An id from exactly 56 hex digits of either case.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let text = text.as_bytes();
+        if text.len() != 2 * Self::BYTES {
+            return None;
+        }
+        let digit = |byte: u8| (byte as char).to_digit(16).map(|value| value as u8);
+        let mut bytes = [0; Self::BYTES];
+        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// The 28 bytes.
+    pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// The all-zero id names nothing and is refused everywhere.
+    pub fn is_zero(&self) -> bool {
+        self.0 == [0; Self::BYTES]
+    }
+
+    /// The hash that places an id in the shared index: the same in every process that knows the seed.
+    ///
+    /// Two rounds of folded 64 x 64 multiplication over the id's words, keyed by the store's secret seed so
+    /// that a client that doesn't know it cannot aim all its ids at one bucket.
+    pub fn hash(&self, seed: [u64; 2]) -> u64 {
+        let word = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&self.0[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        // Bytes 20..24 are read twice; every byte is read at least once.
+        let low = fold(word(0) ^ seed[0], word(8) ^ seed[1]);
+        let high = fold(word(16) ^ seed[1], word(20) ^ seed[0].rotate_left(32));
+        fold(low ^ seed[0], high ^ 0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+fn fold(left: u64, right: u64) -> u64 {
+    let product = u128::from(left) * u128::from(right);
+    product as u64 ^ (product >> 64) as u64
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ObjectId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "ObjectId({self})")
+    }
+}
+
+/// A piece of the arena: `bytes` bytes at `offset` of one segment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Extent {
+    /// Which memfd of the arena.
+    pub segment: u16,
+    /// Where it starts, in bytes from the segment's start.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub bytes: u64,
+}
