@@ -2,6 +2,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`codec`] | little-endian values in and out of bytes |
 //! | [`value`] | the values both sides speak of: [`ObjectId`], [`Extent`], states, formats |
 //! | [`limits`] | every bound of the protocol, in one place |
 //! | [`error`] | error codes and the one error body |
@@ -16,6 +17,17 @@
 
 extern crate alloc;
 
+pub mod codec;
+pub mod error;
+pub mod frame;
+pub mod limits;
+pub mod request;
+pub mod response;
 pub mod value;
 
-pub use value::{Extent, ObjectId};
+pub use codec::DecodeError;
+pub use error::{ErrorBody, ErrorCode};
+pub use frame::Header;
+pub use request::Request;
+pub use response::Response;
+pub use value::{Extent, Format, Handle, Location, ObjectId, Pin, Role};

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::codec::{code, message};
+
 /// The name of an object: 28 opaque bytes. Shorter foreign ids are padded with zeros on the right.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ObjectId([u8; ObjectId::BYTES]);
@@ -92,4 +94,102 @@ pub struct Extent {
     pub offset: u64,
     /// How long it is, in bytes.
     pub bytes: u64,
+}
+
+message! {
+    /// An object as one client may name it: its slot, and the generation that makes a stale name harmless.
+    ///
+    /// The store is the connection's. Encoded in 12 bytes.
+    pub struct Handle {
+        /// The object's place in the index.
+        pub slot: u32,
+        /// Which use of that slot is meant; 56 bits.
+        pub generation: u64,
+    }
+}
+
+impl Copy for Handle {}
+
+message! {
+    /// One claim on one object, as told by `Get` and given back by `Release`. Encoded in 16 bytes.
+    pub struct Pin {
+        /// Which word of the client's page holds the claim.
+        pub word: u32,
+        /// The object it claims.
+        pub handle: Handle,
+    }
+}
+
+impl Copy for Pin {}
+
+message! {
+    /// Where a sealed object's bytes are and how they are to be read. The metadata follows the data directly.
+    pub struct Location {
+        /// Which memfd of the arena.
+        pub segment: u16,
+        /// How the data is encoded.
+        pub format: Format,
+        /// Length of the metadata.
+        pub metadata_bytes: u32,
+        /// Where the data starts in the segment.
+        pub offset: u64,
+        /// Length of the data.
+        pub data_bytes: u64,
+    }
+}
+
+impl Copy for Location {}
+
+code! {
+    /// How an object's data is encoded; the store itself never looks inside.
+    pub enum Format: u16 {
+        /// Bytes that mean what their writer says.
+        Raw = 0,
+        /// A pickle of protocol 5 with its out-of-band buffers (layout in SPEC.md).
+        Pickle5 = 1,
+        /// An Arrow IPC stream.
+        Arrow = 2,
+    }
+}
+
+code! {
+    /// What a connection may do.
+    pub enum Role: u8 {
+        /// Every verb.
+        Writer = 0,
+        /// Get, release and the verbs that only look.
+        Reader = 1,
+    }
+}
+
+code! {
+    /// Where an object is in its life, as `Stat` and `List` tell it.
+    pub enum ObjectState: u8 {
+        /// Being written by its creator; nobody else sees it.
+        Created = 0,
+        /// Immutable, in memory.
+        Sealed = 1,
+        /// Being written to disk, still readable.
+        Spilling = 2,
+        /// On disk only.
+        Spilled = 3,
+        /// Coming back from disk.
+        Restoring = 4,
+    }
+}
+
+code! {
+    /// What `Get` found under one id.
+    pub enum GetStatus: u8 {
+        /// Sealed, in memory, and pinned for the asker.
+        Pinned = 0,
+        /// Nothing has this id: never made, aborted, deleted or evicted.
+        Absent = 1,
+        /// Created, not sealed yet.
+        Unsealed = 2,
+        /// On its way back from disk.
+        Restoring = 3,
+        /// There, but not pinned, because something else was missing when the time was up.
+        Present = 4,
+    }
 }
