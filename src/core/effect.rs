@@ -1,0 +1,185 @@
+//! What comes out of the core: answers, and things the shell is to do.
+
+use alloc::vec::Vec;
+
+use plasmad_wire::error::ErrorCode;
+use plasmad_wire::value::{GetStatus, ObjectState};
+use plasmad_wire::{Extent, Format, Handle, Location, ObjectId, Pin};
+
+use crate::Nanos;
+use crate::clients::ClientId;
+use crate::event::RequestTag;
+use crate::stats::Snapshot;
+
+/// Something for the shell to do, in the order given. Shared memory has been changed before it is seen.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Answer a request.
+    Reply {
+        /// Whom.
+        client: ClientId,
+        /// Which request.
+        tag: RequestTag,
+        /// With what.
+        reply: Reply,
+    },
+    /// A client holds nothing any more and is forgotten; its page and its pidfd can go.
+    Forget {
+        /// Whom.
+        client: ClientId,
+    },
+}
+
+/// An answer.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Reply {
+    /// To a create: where to write.
+    Created(Vec<(Handle, Extent)>),
+    /// To seal, abort, put, release and delete: how many.
+    Done(u32),
+    /// To a get.
+    Got {
+        /// The time ran out before all were there.
+        timed_out: bool,
+        /// In the order asked for.
+        objects: Vec<Got>,
+    },
+    /// To contains and wait: sealed or not.
+    Present(Vec<bool>),
+    /// To stat.
+    Described(Description),
+    /// To list.
+    Listed {
+        /// How many objects there are.
+        total: u64,
+        /// The next cursor.
+        next: Option<u32>,
+        /// A page of them.
+        objects: Vec<Description>,
+    },
+    /// To stats.
+    Stats(Snapshot),
+    /// To evict.
+    Evicted {
+        /// What was asked.
+        asked_bytes: u64,
+        /// What was freed.
+        freed_bytes: u64,
+        /// How many objects were dropped for it.
+        dropped: u64,
+    },
+    /// No, and why.
+    Refused(Refusal),
+}
+
+/// One object of a get.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Got {
+    /// Pinned, and where it is.
+    Pinned(Pin, Location),
+    /// Not pinned; never [`GetStatus::Pinned`].
+    Not(GetStatus),
+}
+
+/// Everything that can be told of one object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Description {
+    /// Its id.
+    pub id: ObjectId,
+    /// Where it is in its life.
+    pub state: ObjectState,
+    /// Length of the data.
+    pub data_bytes: u64,
+    /// Length of the metadata.
+    pub metadata_bytes: u32,
+    /// How the data is encoded.
+    pub format: Format,
+    /// May be dropped when memory is short.
+    pub evictable: bool,
+    /// When it was created.
+    pub created_at: Nanos,
+    /// When it was sealed.
+    pub sealed_at: Option<Nanos>,
+    /// Where it lies in memory.
+    pub extent: Option<Extent>,
+    /// Who pins it.
+    pub holders: Vec<Holding>,
+}
+
+/// What one client pins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holding {
+    /// Who.
+    pub client: ClientId,
+    /// How many pins.
+    pub pins: u32,
+    /// How many bytes they keep in place, each object counted once.
+    pub bytes: u64,
+}
+
+/// Why a request is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The id is taken, sealed or not.
+    Exists(ObjectId),
+    /// Nothing has this id.
+    NotFound(ObjectId),
+    /// The object isn't sealed yet.
+    NotSealed(ObjectId),
+    /// No unsealed object of the asker's, or no pin of the asker's, or no longer.
+    NotHeld(Handle),
+    /// No room, now or ever.
+    Full(Shortage),
+    /// A limit, with its name and value.
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// The asker's role doesn't allow it.
+    Denied,
+    /// The asker took the request back.
+    Cancelled,
+    /// The request's own fields contradict each other.
+    Malformed(&'static str),
+    /// The shell could not write the bytes into the arena.
+    FillFailed(ObjectId),
+}
+
+impl Refusal {
+    /// The code on the wire.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Exists(_) => ErrorCode::ObjectExists,
+            Self::NotFound(_) => ErrorCode::ObjectNotFound,
+            Self::NotSealed(_) => ErrorCode::ObjectNotSealed,
+            Self::NotHeld(_) => ErrorCode::NotHeld,
+            Self::Full(_) => ErrorCode::StoreFull,
+            Self::Limit { .. } => ErrorCode::LimitExceeded,
+            Self::Denied => ErrorCode::AccessDenied,
+            Self::Cancelled => ErrorCode::Cancelled,
+            Self::Malformed(_) => ErrorCode::Malformed,
+            Self::FillFailed(_) => ErrorCode::Internal,
+        }
+    }
+}
+
+/// The numbers behind a full store, in bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shortage {
+    /// The arena's size.
+    pub capacity: u64,
+    /// What was asked for.
+    pub asked: u64,
+    /// What is free in all.
+    pub free: u64,
+    /// The largest contiguous piece of it.
+    pub largest_hole: u64,
+    /// What pins keep in place.
+    pub pinned: u64,
+    /// What the asker's own pins keep in place.
+    pub pinned_by_asker: u64,
+    /// Who pins most, the most first.
+    pub holders: Vec<Holding>,
+}

@@ -1,0 +1,166 @@
+//! What goes into the core.
+
+use alloc::vec::Vec;
+
+use plasmad_wire::{Format, Handle, ObjectId, Pin, Role};
+
+use crate::clients::ClientId;
+
+/// Something that happened outside.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client finished its handshake; its page is known to the residence.
+    ClientJoined {
+        /// A number never used before.
+        client: ClientId,
+        /// What it may do.
+        role: Role,
+    },
+    /// A client asks for something.
+    Asked {
+        /// Who asks.
+        client: ClientId,
+        /// Returned with the answer.
+        tag: RequestTag,
+        /// What is asked.
+        verb: Verb,
+    },
+    /// A client takes a waiting request back, by its number.
+    Cancelled {
+        /// Whose request.
+        client: ClientId,
+        /// The number in its tag.
+        number: u64,
+    },
+    /// A client's socket is closed. Nobody can be answered there, but a closed socket is not a dead process:
+    /// its claims stay.
+    ConnectionClosed {
+        /// Whose connection.
+        client: ClientId,
+    },
+    /// A client said goodbye or its process is dead: its claims end.
+    ClientGone {
+        /// Who is gone.
+        client: ClientId,
+    },
+    /// Time has passed; deadlines are looked at and deleted objects nobody pins any more are freed.
+    Tick,
+}
+
+/// The shell's mark on a request, opaque to the core but for its number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestTag {
+    /// Chosen by the client, unique among its requests that wait.
+    pub number: u64,
+    /// The kind on the wire.
+    pub kind: u16,
+    /// Nobody wants the answer.
+    pub silent: bool,
+}
+
+/// What a client can ask of the core.
+#[derive(Clone, Debug)]
+pub enum Verb {
+    /// Reserve writable objects, all or none.
+    Create {
+        /// How long to wait for room; [`FOREVER`](plasmad_wire::limits::FOREVER) never gives up.
+        timeout_ns: u64,
+        /// What to reserve. With a payload, the object is written and sealed as well.
+        objects: Vec<Wanted>,
+    },
+    /// Publish objects for good, all or none.
+    Seal {
+        /// Unsealed objects of the asker's.
+        handles: Vec<Handle>,
+    },
+    /// Give up unsealed objects, all or none.
+    Abort {
+        /// Unsealed objects of the asker's.
+        handles: Vec<Handle>,
+    },
+    /// Wait until all are sealed, then pin them all.
+    Get {
+        /// How long to wait.
+        timeout_ns: u64,
+        /// Pin what is there when the time is up.
+        partial: bool,
+        /// Repeats are pinned again.
+        ids: Vec<ObjectId>,
+    },
+    /// Give pins back.
+    Release {
+        /// As the get told them.
+        pins: Vec<Pin>,
+    },
+    /// Make objects invisible at once, and free them at their last release.
+    Delete {
+        /// Absent ones are passed over.
+        ids: Vec<ObjectId>,
+    },
+    /// Which are sealed?
+    Contains {
+        /// In the order of the answer.
+        ids: Vec<ObjectId>,
+    },
+    /// Wait until `count` of them are sealed.
+    Wait {
+        /// How long to wait.
+        timeout_ns: u64,
+        /// 1 to the number of ids.
+        count: u32,
+        /// Without repeats.
+        ids: Vec<ObjectId>,
+    },
+    /// All about one object.
+    Stat {
+        /// Sealed or not.
+        id: ObjectId,
+    },
+    /// All about many objects.
+    List {
+        /// The first slot to look at.
+        cursor: u32,
+        /// How many objects at most.
+        limit: u32,
+    },
+    /// The store's own numbers.
+    Stats,
+    /// Make room now.
+    Evict {
+        /// How much.
+        bytes: u64,
+    },
+}
+
+/// An object somebody wants to make.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// Its id.
+    pub id: ObjectId,
+    /// Length of the data.
+    pub data_bytes: u64,
+    /// Length of the metadata.
+    pub metadata_bytes: u32,
+    /// How the data is encoded.
+    pub format: Format,
+    /// May be dropped when memory is short.
+    pub evictable: bool,
+    /// Data and metadata that came with the request; the object is then sealed at once.
+    pub payload: Option<Payload>,
+}
+
+impl Wanted {
+    /// Data and metadata together; they lie in one extent. `None` if no machine could count them.
+    pub fn bytes(&self) -> Option<u64> {
+        self.data_bytes.checked_add(u64::from(self.metadata_bytes))
+    }
+}
+
+/// An object's bytes, inline.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Payload {
+    /// The data.
+    pub data: Vec<u8>,
+    /// The metadata.
+    pub metadata: Vec<u8>,
+}

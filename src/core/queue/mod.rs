@@ -1,0 +1,18 @@
+//! Requests that wait: creates for room, gets for objects. Deadlines of both.
+
+mod creates;
+mod deadlines;
+mod gets;
+
+pub use creates::{CreateQueue, CreateWait};
+pub use deadlines::{Deadlines, deadline};
+pub use gets::{GetWait, GetWaits, Purpose};
+
+/// A request that waits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum WaitKey {
+    /// For room; its place in the queue.
+    Create(u64),
+    /// For objects; its number.
+    Get(u64),
+}

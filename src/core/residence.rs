@@ -1,0 +1,70 @@
+//! Shared memory as the core sees it: the one port through which it changes what clients can see at once.
+//!
+//! Implemented over the real index and client pages by the daemon, and by the simulator, which lies about pins
+//! from a seed. Every method answers at once and never fails halfway.
+
+use alloc::vec::Vec;
+
+use plasmad_wire::{Extent, Format, ObjectId, Pin};
+
+use crate::clients::ClientId;
+use crate::slot::{SlotNumber, SlotSet};
+
+/// What the core asks of shared memory.
+pub trait Residence {
+    /// Writes a sealed-to-be object's bytes into the arena: the data, then the metadata directly behind it.
+    fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed>;
+
+    /// Makes a sealed object visible: the record first, the commit word last.
+    fn publish(&mut self, slot: SlotNumber, record: &Record);
+
+    /// Writes a claim of the client's on the slot into its page. `None`: no word is free there.
+    fn pin(&mut self, client: ClientId, slot: SlotNumber, generation: u64) -> Option<u32>;
+
+    /// Clears a claim. `false`: the client's page holds no such claim.
+    fn unpin(&mut self, client: ClientId, pin: Pin) -> bool;
+
+    /// One scan of all pages; nothing is changed. Claims on another generation of a slot don't count.
+    fn pinned(&mut self, into: &mut SlotSet);
+
+    /// One scan of all pages, telling who claims what, a call for each claim.
+    fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber));
+
+    /// Takes sealed objects out of sight, all or none: marks them leaving, fences, scans. If any is pinned, all
+    /// are as before, and the pinned ones are named.
+    fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned>;
+
+    /// Takes a sealed object out of sight for good, pinned or not; its memory stays until [`Self::free`].
+    fn doom(&mut self, slot: SlotNumber);
+
+    /// The slot's memory is free from here on; the slot has this generation when it is used again.
+    fn free(&mut self, slot: SlotNumber, next_generation: u64);
+
+    /// The client is gone and so are all its claims.
+    fn leave(&mut self, client: ClientId);
+}
+
+/// A sealed object, as the index shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Its id.
+    pub id: ObjectId,
+    /// The slot's generation while it lives there.
+    pub generation: u64,
+    /// Where it lies; data and metadata together.
+    pub extent: Extent,
+    /// Length of the data.
+    pub data_bytes: u64,
+    /// Length of the metadata.
+    pub metadata_bytes: u32,
+    /// How the data is encoded.
+    pub format: Format,
+}
+
+/// The slots of a window that turned out to be pinned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pinned(pub Vec<SlotNumber>);
+
+/// The arena could not be written; the machine has no memory for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FillFailed;

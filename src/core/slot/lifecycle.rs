@@ -1,0 +1,178 @@
+//! The states an object passes through, and the moves between them.
+//!
+//! ```text
+//!          Create          Seal           SpillStart          SpillDone
+//!   Free ---------> Created ----> Sealed ------------> Spilling --------> Spilled
+//!    ^                 |          |  | ^                |   |                | |
+//!    |      Abort      |          |  | |  SpillFailed   |   |                | | RestoreStart
+//!    +-----------------+          |  | +----------------+   |                | v
+//!    ^            Evict           |  |                      |              Restoring
+//!    +----------------------------+  | Delete               | Delete         |
+//!    |                               v                      v                | RestoreDone: Sealed
+//!    +---------------------------- Doomed <-----------------+                | RestoreFailed: Spilled
+//!            LastRelease
+//! ```
+//!
+//! Invariant: an object has an extent in every state but `Free`, `Spilled`; it can be found by its id in every
+//! state but `Free` and `Doomed`. The moves to and from disk are defined here and made by nobody yet.
+
+/// Where an object is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// No object lives in this slot.
+    Free,
+    /// Being written by its creator; nobody else sees it.
+    Created,
+    /// Immutable and in memory.
+    Sealed,
+    /// Being written to disk, still readable.
+    Spilling,
+    /// On disk only.
+    Spilled,
+    /// Coming back from disk.
+    Restoring,
+    /// Deleted, still pinned: its bytes stay where they are until the last release.
+    Doomed,
+}
+
+/// What can happen to an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Move {
+    /// Somebody reserves it.
+    Create,
+    /// Its creator publishes it.
+    Seal,
+    /// Its creator gives it up, or is gone.
+    Abort,
+    /// Somebody deletes it.
+    Delete,
+    /// The store drops it to make room.
+    Evict,
+    /// Nobody pins the deleted object any more.
+    LastRelease,
+    /// The store begins to write it to disk.
+    SpillStart,
+    /// It is on disk and its memory is taken back.
+    SpillDone,
+    /// It could not be written.
+    SpillFailed,
+    /// The store begins to read it from disk.
+    RestoreStart,
+    /// It is in memory again.
+    RestoreDone,
+    /// It could not be read.
+    RestoreFailed,
+}
+
+/// A move that its state doesn't allow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IllegalMove {
+    /// Where the object was, and still is.
+    pub from: State,
+    /// What was tried.
+    pub tried: Move,
+}
+
+impl State {
+    /// The state behind a move.
+    pub fn after(self, made: Move) -> Result<State, IllegalMove> {
+        let next = match (self, made) {
+            (State::Free, Move::Create) => State::Created,
+            (State::Created, Move::Seal) => State::Sealed,
+            (State::Created, Move::Abort) => State::Free,
+            (State::Sealed, Move::Delete) => State::Doomed,
+            (State::Sealed, Move::Evict) => State::Free,
+            (State::Sealed, Move::SpillStart) => State::Spilling,
+            (State::Spilling, Move::SpillDone) => State::Spilled,
+            (State::Spilling, Move::SpillFailed) => State::Sealed,
+            (State::Spilling, Move::Delete) => State::Doomed,
+            (State::Spilled, Move::RestoreStart) => State::Restoring,
+            (State::Spilled, Move::Delete) => State::Free,
+            (State::Restoring, Move::RestoreDone) => State::Sealed,
+            (State::Restoring, Move::RestoreFailed) => State::Spilled,
+            (State::Restoring, Move::Delete) => State::Doomed,
+            (State::Doomed, Move::LastRelease) => State::Free,
+            (
+                State::Free
+                | State::Created
+                | State::Sealed
+                | State::Spilling
+                | State::Spilled
+                | State::Restoring
+                | State::Doomed,
+                tried,
+            ) => return Err(IllegalMove { from: self, tried }),
+        };
+        Ok(next)
+    }
+
+    /// The object's bytes are in memory, sealed, and may be pinned.
+    pub fn is_readable(self) -> bool {
+        match self {
+            State::Sealed | State::Spilling => true,
+            State::Free | State::Created | State::Spilled | State::Restoring | State::Doomed => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [State; 7] = [
+        State::Free,
+        State::Created,
+        State::Sealed,
+        State::Spilling,
+        State::Spilled,
+        State::Restoring,
+        State::Doomed,
+    ];
+
+    const MOVES: [Move; 12] = [
+        Move::Create,
+        Move::Seal,
+        Move::Abort,
+        Move::Delete,
+        Move::Evict,
+        Move::LastRelease,
+        Move::SpillStart,
+        Move::SpillDone,
+        Move::SpillFailed,
+        Move::RestoreStart,
+        Move::RestoreDone,
+        Move::RestoreFailed,
+    ];
+
+    #[test]
+    fn every_state_meets_every_move() {
+        // One row a state, one column a move; '-' is refused, a letter is the state behind it.
+        let table = [
+            "C-----------", // Free
+            "-SF---------", // Created
+            "---DF-P-----", // Sealed (P: spilling)
+            "---D---OS---", // Spilling (O: spilled, on disk only)
+            "---F-----R--", // Spilled
+            "---D------SO", // Restoring
+            "-----F------", // Doomed
+        ];
+        for (state, row) in STATES.into_iter().zip(table) {
+            for (made, expected) in MOVES.into_iter().zip(row.chars()) {
+                let found = match state.after(made) {
+                    Err(refused) => {
+                        assert_eq!(refused, IllegalMove { from: state, tried: made });
+                        '-'
+                    }
+                    Ok(State::Free) => 'F',
+                    Ok(State::Created) => 'C',
+                    Ok(State::Sealed) => 'S',
+                    Ok(State::Spilling) => 'P',
+                    Ok(State::Spilled) => 'O',
+                    Ok(State::Restoring) => 'R',
+                    Ok(State::Doomed) => 'D',
+                };
+                assert_eq!(found, expected, "{state:?} meets {made:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The slot table: every object by its slot, and by its id while it can be found.
+//!
+//! Invariant: an id leads to a slot exactly while that slot is neither free nor doomed. A slot's generation grows
+//! whenever its object goes, so a handle kept too long names nothing instead of the next tenant.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+use plasmad_wire::{Extent, Format, Handle, Location, ObjectId};
+
+use super::{Move, SlotNumber, State};
+use crate::Nanos;
+use crate::clients::ClientId;
+use crate::event::Wanted;
+use crate::residence::Record;
+
+/// One object.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// Grows each time the slot's object goes. 56 bits on the wire; it starts at 1.
+    pub generation: u64,
+    /// Where the object is in its life.
+    pub state: State,
+    /// Its id.
+    pub id: ObjectId,
+    /// Who created it.
+    pub creator: ClientId,
+    /// Where it lies.
+    pub extent: Extent,
+    /// Length of the data; the metadata follows it in the extent.
+    pub data_bytes: u64,
+    /// Length of the metadata.
+    pub metadata_bytes: u32,
+    /// How the data is encoded.
+    pub format: Format,
+    /// May be dropped when memory is short.
+    pub evictable: bool,
+    /// When it was created.
+    pub created_at: Nanos,
+    /// When it was sealed.
+    pub sealed_at: Option<Nanos>,
+}
+
+impl Slot {
+    /// Where a reader finds the bytes.
+    pub fn location(&self) -> Location {
+        Location {
+            segment: self.extent.segment,
+            format: self.format,
+            metadata_bytes: self.metadata_bytes,
+            offset: self.extent.offset,
+            data_bytes: self.data_bytes,
+        }
+    }
+
+    /// What the index shows of it.
+    pub fn record(&self) -> Record {
+        Record {
+            id: self.id,
+            generation: self.generation,
+            extent: self.extent,
+            data_bytes: self.data_bytes,
+            metadata_bytes: self.metadata_bytes,
+            format: self.format,
+        }
+    }
+}
+
+/// All slots.
+pub struct SlotTable {
+    slots: Vec<Slot>,
+    free: Vec<SlotNumber>,
+    by_id: HashTable<SlotNumber>,
+    slots_max: u32,
+    hash_seed: [u64; 2],
+}
+
+impl SlotTable {
+    /// An empty table of at most `slots_max` objects.
+    pub fn new(slots_max: u32, hash_seed: [u64; 2]) -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), by_id: HashTable::new(), slots_max, hash_seed }
+    }
+
+    /// The slot an id leads to.
+    pub fn find(&self, id: ObjectId) -> Option<SlotNumber> {
+        let found = self.by_id.find(id.hash(self.hash_seed), |slot| self[*slot].id == id);
+        found.copied()
+    }
+
+    /// The slot an id leads to, if its object can be read.
+    pub fn find_readable(&self, id: ObjectId) -> Option<SlotNumber> {
+        self.find(id).filter(|slot| self[*slot].state.is_readable())
+    }
+
+    /// The slot a handle means, if it still means the same object.
+    pub fn resolve(&self, handle: Handle) -> Option<SlotNumber> {
+        let slot = self.slots.get(handle.slot as usize)?;
+        let same = slot.generation == handle.generation && slot.state != State::Free;
+        same.then_some(SlotNumber(handle.slot))
+    }
+
+    /// The name a client may use for the slot's object.
+    pub fn handle(&self, slot: SlotNumber) -> Handle {
+        Handle { slot: slot.0, generation: self[slot].generation }
+    }
+
+    /// How many more objects the table takes.
+    pub fn vacancies(&self) -> usize {
+        self.free.len() + (self.slots_max as usize - self.slots.len())
+    }
+
+    /// Takes a free slot for a new object. The caller has looked: the id is new, and there is a vacancy.
+    pub fn occupy(&mut self, wanted: &Wanted, extent: Extent, creator: ClientId, now: Nanos) -> SlotNumber {
+        let slot = self.free.pop().unwrap_or(SlotNumber(self.slots.len() as u32));
+        let generation = self.slots.get(slot.0 as usize).map_or(1, |before| before.generation);
+        let object = Slot {
+            generation,
+            state: made(State::Free, Move::Create),
+            id: wanted.id,
+            creator,
+            extent,
+            data_bytes: wanted.data_bytes,
+            metadata_bytes: wanted.metadata_bytes,
+            format: wanted.format,
+            evictable: wanted.evictable,
+            created_at: now,
+            sealed_at: None,
+        };
+        match self.slots.get_mut(slot.0 as usize) {
+            Some(place) => *place = object,
+            None => {
+                assert!(self.slots.len() < self.slots_max as usize, "the slot table is full");
+                self.slots.push(object);
+            }
+        }
+        let (slots, seed) = (&self.slots, self.hash_seed);
+        let hash = |slot: &SlotNumber| slots[slot.0 as usize].id.hash(seed);
+        self.by_id.insert_unique(wanted.id.hash(seed), slot, hash);
+        slot
+    }
+
+    /// Moves an object on. A move its state doesn't allow is our own mistake: callers look first.
+    pub fn advance(&mut self, slot: SlotNumber, by: Move) {
+        let before = self[slot].state;
+        let after = made(before, by);
+        if findable(before) && !findable(after) {
+            self.unlink(slot);
+        }
+        let object = &mut self.slots[slot.0 as usize];
+        object.state = after;
+        if after == State::Free {
+            object.generation += 1;
+            self.free.push(slot);
+        }
+    }
+
+    /// Notes when an object was sealed.
+    pub fn note_sealed(&mut self, slot: SlotNumber, now: Nanos) {
+        self.slots[slot.0 as usize].sealed_at = Some(now);
+    }
+
+    /// Slots that are not free, from `first` on.
+    pub fn occupied_from(&self, first: u32) -> impl Iterator<Item = (SlotNumber, &Slot)> {
+        let slots = self.slots.iter().enumerate().skip(first as usize);
+        slots.filter(|(_, slot)| slot.state != State::Free).map(|(number, slot)| (SlotNumber(number as u32), slot))
+    }
+
+    /// How many slots are not free.
+    pub fn occupied_count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// How many objects can be found by their id.
+    pub fn findable_count(&self) -> usize {
+        self.by_id.len()
+    }
+
+    fn unlink(&mut self, slot: SlotNumber) {
+        let hash = self[slot].id.hash(self.hash_seed);
+        match self.by_id.find_entry(hash, |entry| *entry == slot) {
+            Ok(entry) => drop(entry.remove()),
+            Err(_) => panic!("slot {} is not linked under its id", slot.0),
+        }
+    }
+}
+
+impl core::ops::Index<SlotNumber> for SlotTable {
+    type Output = Slot;
+
+    fn index(&self, slot: SlotNumber) -> &Slot {
+        &self.slots[slot.0 as usize]
+    }
+}
+
+fn made(before: State, by: Move) -> State {
+    match before.after(by) {
+        Ok(after) => after,
+        Err(refused) => panic!("an object that is {:?} cannot {:?}", refused.from, refused.tried),
+    }
+}
+
+fn findable(state: State) -> bool {
+    match state {
+        State::Created | State::Sealed | State::Spilling | State::Spilled | State::Restoring => true,
+        State::Free | State::Doomed => false,
+    }
+}
