@@ -45,8 +45,7 @@ pub struct Clients {
 impl Clients {
     /// Opens a ledger.
     pub fn join(&mut self, client: ClientId, role: Role) {
-        let ledger =
-            Ledger { role, connected: true, unsealed: BTreeSet::new(), pins: 0, waiting: BTreeMap::new() };
+        let ledger = Ledger { role, connected: true, unsealed: BTreeSet::new(), pins: 0, waiting: BTreeMap::new() };
         let before = self.ledgers.insert(client, ledger);
         assert!(before.is_none(), "client {} joined twice", client.0);
     }

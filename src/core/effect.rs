@@ -1,5 +1,6 @@
 //! What comes out of the core: answers, and things the shell is to do.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use plasmad_wire::error::ErrorCode;
@@ -58,7 +59,7 @@ pub enum Reply {
         objects: Vec<Description>,
     },
     /// To stats.
-    Stats(Snapshot),
+    Stats(Box<Snapshot>),
     /// To evict.
     Evicted {
         /// What was asked.

@@ -23,8 +23,8 @@ pub fn plan(arena: &Allocator, sizes: &[u64], candidates: impl Iterator<Item = C
     match sizes {
         [] => Plan::Fits,
         [bytes] if arena.fits(*bytes) => Plan::Fits,
-        [bytes] => match window::plan(arena, candidates.map(|it| (it.0.0, it.1)), *bytes) {
-            Some(victims) => Plan::Drop(victims.into_iter().map(SlotNumber).collect()),
+        [bytes] => match window::plan(arena, candidates, *bytes) {
+            Some(victims) => Plan::Drop(victims),
             None => Plan::Impossible,
         },
         sizes => plan_batch(arena, sizes, &candidates.collect::<Vec<_>>()),
@@ -40,7 +40,7 @@ fn plan_batch(arena: &Allocator, sizes: &[u64], candidates: &[Candidate]) -> Pla
     let fits_without = |victims: &[Candidate]| {
         let mut trial = arena.clone();
         victims.iter().for_each(|victim| trial.free(victim.1));
-        sizes.iter().all(|bytes| trial.allocate(*bytes, 0).is_some())
+        sizes.iter().all(|bytes| trial.allocate(*bytes).is_some())
     };
     if fits_without(&[]) {
         return Plan::Fits;

@@ -45,6 +45,11 @@ impl CreateQueue {
         self.line.first_key_value().map(|(place, wait)| (*place, wait))
     }
 
+    /// Who is at a place.
+    pub fn wait(&self, place: u64) -> Option<&CreateWait> {
+        self.line.get(&place)
+    }
+
     /// Out of the line.
     pub fn remove(&mut self, place: u64) -> Option<CreateWait> {
         self.line.remove(&place)

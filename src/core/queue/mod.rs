@@ -6,7 +6,7 @@ mod gets;
 
 pub use creates::{CreateQueue, CreateWait};
 pub use deadlines::{Deadlines, deadline};
-pub use gets::{GetWait, GetWaits, Purpose};
+pub use gets::{GetWait, GetWaits, Purpose, distinct};
 
 /// A request that waits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

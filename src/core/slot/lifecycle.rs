@@ -119,15 +119,8 @@ impl State {
 mod tests {
     use super::*;
 
-    const STATES: [State; 7] = [
-        State::Free,
-        State::Created,
-        State::Sealed,
-        State::Spilling,
-        State::Spilled,
-        State::Restoring,
-        State::Doomed,
-    ];
+    const STATES: [State; 7] =
+        [State::Free, State::Created, State::Sealed, State::Spilling, State::Spilled, State::Restoring, State::Doomed];
 
     const MOVES: [Move; 12] = [
         Move::Create,

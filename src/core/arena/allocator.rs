@@ -1,0 +1,330 @@
+//! Best fit with immediate coalescing.
+//!
+//! Invariant: blocks tile the arena without gaps or overlaps, no two holes touch, and `holes` lists every hole by
+//! length and address. Best fit over an exact order never refuses what some hole could take.
+//!
+//! ```text
+//!  offset 0                                       capacity
+//!  | used 64 | hole 192 | used 1 MiB (page) | hole ... |
+//!    blocks: 0 -> used, 64 -> hole, 4096 -> used ...      by address
+//!    holes:  (192, 64), (..., ...)                        by length, then address
+//! ```
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use plasmad_wire::Extent;
+
+/// The arena's map.
+#[derive(Clone, Debug)]
+pub struct Allocator {
+    capacity_bytes: u64,
+    used_bytes: u64,
+    high_water_bytes: u64,
+    /// Every block by its offset.
+    blocks: BTreeMap<u64, Block>,
+    /// Every hole by its length, then its offset.
+    holes: BTreeSet<(u64, u64)>,
+}
+
+/// A piece of the arena, used or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// Where it starts.
+    pub offset: u64,
+    /// How long it is, rounding included.
+    pub bytes: u64,
+    /// Nothing lies there.
+    pub is_hole: bool,
+}
+
+impl Block {
+    /// Where it ends.
+    pub fn end(&self) -> u64 {
+        self.offset + self.bytes
+    }
+}
+
+impl Allocator {
+    /// One hole of `capacity_bytes`, a multiple of the page size.
+    pub fn new(capacity_bytes: u64) -> Self {
+        assert!(capacity_bytes.is_multiple_of(PAGE_BYTES), "the arena is made of whole pages");
+        let mut arena = Self {
+            capacity_bytes,
+            used_bytes: 0,
+            high_water_bytes: 0,
+            blocks: BTreeMap::new(),
+            holes: BTreeSet::new(),
+        };
+        if capacity_bytes > 0 {
+            arena.insert_hole(0, capacity_bytes);
+        }
+        arena
+    }
+
+    /// The smallest hole that can take it, lowest address first; `None` if there is none.
+    ///
+    /// The extent is as long as asked for, and starts on 64 bytes, or on a page from 1 MiB up. Nothing takes
+    /// nothing: zero bytes lie at offset 0 and need no room.
+    pub fn allocate(&mut self, bytes: u64) -> Option<Extent> {
+        if bytes == 0 {
+            return Some(Extent::default());
+        }
+        let (hole_bytes, hole_offset) = self.find(bytes)?;
+        let offset = place_in(hole_offset, hole_bytes, bytes)?;
+        let (hole_end, end) = (hole_offset + hole_bytes, offset + reserved(bytes));
+        self.remove_hole(hole_offset, hole_bytes);
+        if hole_offset < offset {
+            self.insert_hole(hole_offset, offset - hole_offset);
+        }
+        if end < hole_end {
+            self.insert_hole(end, hole_end - end);
+        }
+        self.blocks.insert(offset, Block { offset, bytes: end - offset, is_hole: false });
+        self.used_bytes += end - offset;
+        self.high_water_bytes = self.high_water_bytes.max(end);
+        Some(Extent { segment: 0, offset, bytes })
+    }
+
+    /// Could it be allocated now?
+    pub fn fits(&self, bytes: u64) -> bool {
+        bytes == 0 || self.find(bytes).is_some()
+    }
+
+    /// Makes a hole of an extent, joined with the holes beside it.
+    ///
+    /// # Panics
+    /// If the extent isn't allocated: that is a mistake of the store's own.
+    pub fn free(&mut self, extent: Extent) {
+        if extent.bytes == 0 {
+            return;
+        }
+        let block = self.used_block(extent);
+        self.blocks.remove(&block.offset);
+        self.used_bytes -= block.bytes;
+        let (mut start, mut end) = (block.offset, block.end());
+        if let Some(before) = self.block_before(start).filter(|before| before.is_hole) {
+            self.remove_hole(before.offset, before.bytes);
+            start = before.offset;
+        }
+        if let Some(after) = self.block_at(end).filter(|after| after.is_hole) {
+            self.remove_hole(after.offset, after.bytes);
+            end = after.end();
+        }
+        self.insert_hole(start, end - start);
+    }
+
+    /// Cuts an extent in two that are freed on their own, so that a part of it can become an object.
+    ///
+    /// # Panics
+    /// If the cut doesn't lie inside, on a multiple of 64 bytes.
+    pub fn split(&mut self, extent: Extent, head_bytes: u64) -> (Extent, Extent) {
+        assert!(head_bytes.is_multiple_of(UNIT_BYTES), "an extent is cut between two units");
+        assert!(0 < head_bytes && head_bytes < extent.bytes, "an extent is cut inside");
+        let block = self.used_block(extent);
+        let cut = block.offset + head_bytes;
+        self.blocks.insert(block.offset, Block { bytes: head_bytes, ..block });
+        self.blocks.insert(cut, Block { offset: cut, bytes: block.end() - cut, ..block });
+        let head = Extent { bytes: head_bytes, ..extent };
+        (head, Extent { offset: cut, bytes: extent.bytes - head_bytes, ..extent })
+    }
+
+    /// The arena's size.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.capacity_bytes
+    }
+
+    /// What extents take, rounding included.
+    pub fn used_bytes(&self) -> u64 {
+        self.used_bytes
+    }
+
+    /// The rest.
+    pub fn free_bytes(&self) -> u64 {
+        self.capacity_bytes - self.used_bytes
+    }
+
+    /// The largest contiguous piece of the rest.
+    pub fn largest_hole_bytes(&self) -> u64 {
+        self.holes.last().map_or(0, |(bytes, _)| *bytes)
+    }
+
+    /// How many pieces the rest is in.
+    pub fn hole_count(&self) -> usize {
+        self.holes.len()
+    }
+
+    /// The highest address ever used.
+    pub fn high_water_bytes(&self) -> u64 {
+        self.high_water_bytes
+    }
+
+    /// What an extent takes, rounding included.
+    pub fn reserved_bytes(&self, extent: Extent) -> u64 {
+        reserved(extent.bytes)
+    }
+
+    /// The block that starts at an offset.
+    pub fn block_at(&self, offset: u64) -> Option<Block> {
+        self.blocks.get(&offset).copied()
+    }
+
+    /// The last block that starts below an offset.
+    pub fn block_before(&self, offset: u64) -> Option<Block> {
+        self.blocks.range(..offset).next_back().map(|(_, block)| *block)
+    }
+
+    /// Every block, by address.
+    pub fn blocks(&self) -> impl Iterator<Item = Block> {
+        self.blocks.values().copied()
+    }
+
+    /// Every block that starts in a range, by address.
+    pub fn blocks_in(&self, range: core::ops::Range<u64>) -> impl Iterator<Item = Block> {
+        self.blocks.range(range).map(|(_, block)| *block)
+    }
+
+    /// Walks all records against the invariant; for tests.
+    pub fn check_consistency(&self) {
+        let (mut end, mut used, mut holes, mut hole_before) = (0, 0, 0, false);
+        for block in self.blocks() {
+            assert_eq!(block.offset, end, "blocks tile the arena");
+            assert!(block.bytes > 0 && block.bytes.is_multiple_of(UNIT_BYTES), "blocks are made of units");
+            assert!(!(hole_before && block.is_hole), "no two holes touch");
+            if block.is_hole {
+                holes += 1;
+                assert!(self.holes.contains(&(block.bytes, block.offset)), "every hole is listed");
+            } else {
+                used += block.bytes;
+            }
+            (end, hole_before) = (block.end(), block.is_hole);
+        }
+        assert_eq!(end, self.capacity_bytes, "blocks reach the arena's end");
+        assert_eq!(self.holes.len(), holes, "nothing but holes is listed");
+        assert_eq!(self.used_bytes, used, "used bytes are counted");
+    }
+
+    /// The best hole for a request. A page-aligned request may not fit the first hole that is long enough; from
+    /// a page more on, every hole does, so the walk ends there at the latest.
+    fn find(&self, bytes: u64) -> Option<(u64, u64)> {
+        if bytes > self.capacity_bytes {
+            return None;
+        }
+        let mut long_enough = self.holes.range((reserved(bytes), 0)..);
+        long_enough.find(|(hole_bytes, offset)| place_in(*offset, *hole_bytes, bytes).is_some()).copied()
+    }
+
+    fn used_block(&self, extent: Extent) -> Block {
+        let block = self.block_at(extent.offset);
+        let found = block.filter(|block| !block.is_hole && block.bytes == reserved(extent.bytes));
+        found.unwrap_or_else(|| panic!("{extent:?} is not allocated; there is {block:?}"))
+    }
+
+    fn insert_hole(&mut self, offset: u64, bytes: u64) {
+        self.blocks.insert(offset, Block { offset, bytes, is_hole: true });
+        self.holes.insert((bytes, offset));
+    }
+
+    fn remove_hole(&mut self, offset: u64, bytes: u64) {
+        self.blocks.remove(&offset);
+        assert!(self.holes.remove(&(bytes, offset)), "a hole at {offset} of {bytes} bytes is listed");
+    }
+}
+
+/// Where a request lies in a free range, if it fits: small ones at the front, large ones at the back.
+///
+/// Keeping the two apart keeps short-lived small objects from cutting up the long pieces that large ones need.
+/// Large requests start on a page, so one at the back of an odd range leaves a sliver behind it.
+pub(super) fn place_in(offset: u64, range_bytes: u64, bytes: u64) -> Option<u64> {
+    let start = offset.next_multiple_of(alignment(bytes));
+    (start.checked_add(reserved(bytes))? <= offset + range_bytes).then_some(start)
+}
+
+/// What a request takes: 100 bytes take 128.
+pub(super) fn reserved(bytes: u64) -> u64 {
+    // Requests are compared with the capacity before they are added to anything.
+    bytes.checked_next_multiple_of(UNIT_BYTES).unwrap_or(u64::MAX)
+}
+
+fn alignment(bytes: u64) -> u64 {
+    if bytes >= PAGE_ALIGNED_FROM_BYTES { PAGE_BYTES } else { UNIT_BYTES }
+}
+
+/// Extents start and end on multiples of this: a cache line.
+pub const UNIT_BYTES: u64 = 64;
+
+/// Extents from here on start on a page.
+pub const PAGE_ALIGNED_FROM_BYTES: u64 = 1024 * 1024;
+
+/// A page.
+pub const PAGE_BYTES: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_exactly_the_arenas_size_fits() {
+        let mut arena = Allocator::new(64 * PAGE_BYTES);
+        let all = arena.allocate(64 * PAGE_BYTES).unwrap();
+        assert_eq!(arena.free_bytes(), 0);
+        assert_eq!(arena.allocate(1), None);
+        arena.free(all);
+        assert_eq!(arena.largest_hole_bytes(), 64 * PAGE_BYTES);
+    }
+
+    #[test]
+    fn freed_neighbours_become_one_hole() {
+        let mut arena = Allocator::new(PAGE_BYTES);
+        let extents: [Extent; 4] = core::array::from_fn(|_| arena.allocate(100).unwrap());
+        for index in [0, 2, 1, 3] {
+            arena.free(extents[index]);
+            arena.check_consistency();
+        }
+        assert_eq!((arena.hole_count(), arena.largest_hole_bytes()), (1, PAGE_BYTES));
+    }
+
+    #[test]
+    fn large_extents_start_on_a_page() {
+        let mut arena = Allocator::new(4 * PAGE_ALIGNED_FROM_BYTES);
+        arena.allocate(1).unwrap();
+        let large = arena.allocate(PAGE_ALIGNED_FROM_BYTES).unwrap();
+        assert!(large.offset.is_multiple_of(PAGE_BYTES));
+        arena.check_consistency();
+    }
+
+    #[test]
+    fn nothing_takes_nothing() {
+        let mut arena = Allocator::new(PAGE_BYTES);
+        let empty = arena.allocate(0).unwrap();
+        arena.free(empty);
+        assert_eq!(arena.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_part_of_an_extent_can_be_freed_on_its_own() {
+        let mut arena = Allocator::new(PAGE_BYTES);
+        let whole = arena.allocate(1000).unwrap();
+        let (head, tail) = arena.split(whole, 256);
+        arena.free(head);
+        arena.check_consistency();
+        assert_eq!(arena.used_bytes(), 768);
+        arena.free(tail);
+        assert_eq!(arena.hole_count(), 1);
+    }
+
+    #[test]
+    fn a_length_nobody_can_count_is_refused() {
+        let mut arena = Allocator::new(PAGE_BYTES);
+        assert_eq!(arena.allocate(u64::MAX), None);
+        assert!(!arena.fits(u64::MAX - 63));
+    }
+
+    #[test]
+    #[should_panic(expected = "is not allocated")]
+    fn freeing_twice_is_our_own_mistake() {
+        let mut arena = Allocator::new(PAGE_BYTES);
+        let extent = arena.allocate(64).unwrap();
+        arena.free(extent);
+        arena.free(extent);
+    }
+}

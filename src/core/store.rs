@@ -1,0 +1,245 @@
+//! The store: what each event means.
+//!
+//! Invariant: an extent belongs to exactly one object from its allocation until [`Residence::free`] has been
+//! told; shared memory is changed before the effect that tells of it exists.
+//!
+//! This file holds the entrance and what all verbs share; the verbs stand in `store/`:
+//! `make` (create, seal, abort), `read` (get, release, wait, contains), `remove` (delete, evict, departures),
+//! `inspect` (stat, list, stats).
+
+mod inspect;
+mod make;
+mod read;
+mod remove;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use plasmad_wire::Role;
+
+use crate::Nanos;
+use crate::arena::Allocator;
+use crate::clients::{ClientId, Clients, Ledger};
+use crate::effect::{Effect, Refusal, Reply};
+use crate::event::{Event, RequestTag, Verb};
+use crate::eviction::{Recency, WhenFull};
+use crate::queue::{CreateQueue, Deadlines, GetWaits, WaitKey};
+use crate::residence::Residence;
+use crate::slot::{SlotNumber, SlotSet, SlotTable};
+use crate::stats::Totals;
+
+/// What the store is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// The arena's size, a multiple of 4096.
+    pub capacity_bytes: u64,
+    /// How many objects there can be.
+    pub slots_max: u32,
+    /// Keys the hash of ids; secret, so that nobody can aim at one bucket.
+    pub hash_seed: [u64; 2],
+    /// What happens when a create finds no room.
+    pub when_full: WhenFull,
+}
+
+/// Everything the store knows.
+pub struct Store {
+    config: Config,
+    arena: Allocator,
+    slots: SlotTable,
+    clients: Clients,
+    recency: Recency,
+    creates: CreateQueue,
+    gets: GetWaits,
+    deadlines: Deadlines,
+    /// Deleted objects whose memory waits for the last release.
+    doomed: Vec<SlotNumber>,
+    /// A doomed object may have lost its last pin since the last sweep.
+    sweep_due: bool,
+    /// Something happened that may let the first create in line through.
+    room_changed: bool,
+    /// Scratch for scans, kept so that a scan allocates nothing.
+    pinned: SlotSet,
+    unsealed_bytes: u64,
+    droppable_bytes: u64,
+    sealed_count: u64,
+    totals: Totals,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            arena: Allocator::new(config.capacity_bytes),
+            slots: SlotTable::new(config.slots_max, config.hash_seed),
+            clients: Clients::default(),
+            recency: Recency::new(),
+            creates: CreateQueue::default(),
+            gets: GetWaits::default(),
+            deadlines: Deadlines::default(),
+            doomed: Vec::new(),
+            sweep_due: false,
+            room_changed: false,
+            pinned: SlotSet::new(config.slots_max),
+            unsealed_bytes: 0,
+            droppable_bytes: 0,
+            sealed_count: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes one event and appends what is to be done about it.
+    pub fn handle(&mut self, now: Nanos, event: Event, residence: &mut impl Residence, effects: &mut Vec<Effect>) {
+        let turn = &mut Turn { now, residence, effects };
+        match event {
+            Event::ClientJoined { client, role } => self.clients.join(client, role),
+            Event::Asked { client, tag, verb } => self.asked(turn, client, tag, verb),
+            Event::Cancelled { client, number } => self.cancelled(turn, client, number),
+            Event::ConnectionClosed { client } => self.connection_closed(turn, client),
+            Event::ClientGone { client } => self.client_gone(turn, client),
+            Event::Tick => self.tick(turn),
+        }
+        if self.room_changed {
+            self.room_changed = false;
+            self.serve_creates(turn);
+        }
+        #[cfg(debug_assertions)]
+        self.check_counts();
+    }
+
+    /// When [`Event::Tick`] is wanted at the latest.
+    pub fn next_deadline(&self) -> Option<Nanos> {
+        self.deadlines.next()
+    }
+
+    /// [`Event::Tick`] is wanted soon: deleted objects may have lost their last pin.
+    pub fn wants_tick(&self) -> bool {
+        self.sweep_due
+    }
+
+    /// The highest address ever used; population runs ahead of it.
+    pub fn high_water_bytes(&self) -> u64 {
+        self.arena.high_water_bytes()
+    }
+
+    fn asked<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, tag: RequestTag, verb: Verb) {
+        let Some(ledger) = self.clients.ledger(client) else { return };
+        if ledger.role == Role::Reader && !readers_may(&verb) {
+            return self.answer(turn, client, tag, Err(Refusal::Denied));
+        }
+        let answer = match verb {
+            Verb::Create { timeout_ns, objects } => return self.create(turn, client, tag, timeout_ns, objects),
+            Verb::Get { timeout_ns, partial, ids } => return self.get(turn, client, tag, timeout_ns, partial, ids),
+            Verb::Wait { timeout_ns, count, ids } => return self.wait(turn, client, tag, timeout_ns, count, ids),
+            Verb::Seal { handles } => self.seal(turn, client, &handles),
+            Verb::Abort { handles } => self.abort(client, &handles),
+            Verb::Release { pins } => self.release(turn, client, &pins),
+            Verb::Delete { ids } => self.delete(turn, &ids),
+            Verb::Contains { ids } => Ok(self.present(&ids)),
+            Verb::Stat { id } => self.stat(turn, id),
+            Verb::List { cursor, limit } => Ok(self.list(turn, cursor, limit)),
+            Verb::Stats => Ok(Reply::Stats(Box::new(self.snapshot(turn)))),
+            Verb::Evict { bytes } => Ok(self.evict(turn, bytes)),
+        };
+        self.answer(turn, client, tag, answer);
+    }
+
+    fn cancelled<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, number: u64) {
+        let key = self.clients.ledger(client).and_then(|ledger| ledger.waiting.get(&number).copied());
+        if let Some((client, tag)) = key.and_then(|key| self.stop_waiting(key)) {
+            self.answer(turn, client, tag, Err(Refusal::Cancelled));
+        }
+    }
+
+    /// Answers everything whose time is up, then frees what nobody pins any more.
+    fn tick<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        while let Some(key) = self.deadlines.due(turn.now) {
+            match key {
+                WaitKey::Create(place) => self.expire_create(turn, place),
+                WaitKey::Get(number) => self.expire_get(turn, number),
+            }
+        }
+        if self.sweep_due {
+            self.sweep(turn);
+        }
+    }
+
+    fn answer<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        tag: RequestTag,
+        answer: Result<Reply, Refusal>,
+    ) {
+        let reply = answer.unwrap_or_else(|refusal| {
+            self.totals.refused += 1;
+            Reply::Refused(refusal)
+        });
+        turn.effects.push(Effect::Reply { client, tag, reply });
+    }
+
+    /// Notes that a request waits, so that it can be taken back.
+    fn note_waiting(&mut self, client: ClientId, tag: RequestTag, deadline: Option<Nanos>, key: WaitKey) {
+        self.deadlines.insert(deadline, key);
+        if let Some(ledger) = self.clients.ledger(client) {
+            ledger.waiting.insert(tag.number, key);
+        }
+    }
+
+    /// Takes a waiting request out of everything it stands in.
+    fn stop_waiting(&mut self, key: WaitKey) -> Option<(ClientId, RequestTag)> {
+        let (client, tag, deadline) = match key {
+            WaitKey::Create(place) => {
+                let wait = self.creates.remove(place)?;
+                self.room_changed = true;
+                (wait.client, wait.tag, wait.deadline)
+            }
+            WaitKey::Get(number) => {
+                let wait = self.gets.remove(number)?;
+                (wait.client, wait.tag, wait.deadline)
+            }
+        };
+        self.deadlines.remove(deadline, key);
+        if let Some(ledger) = self.clients.ledger(client) {
+            ledger.waiting.remove(&tag.number);
+        }
+        Some((client, tag))
+    }
+
+    /// May this client wait with one more request, under this number?
+    fn may_wait(&mut self, client: ClientId, tag: RequestTag) -> Result<(), Refusal> {
+        let Some(Ledger { waiting, .. }) = self.clients.ledger(client) else { return Err(Refusal::Cancelled) };
+        if waiting.contains_key(&tag.number) {
+            return Err(Refusal::Malformed("a request with this number is waiting already"));
+        }
+        if waiting.len() >= WAITING_MAX {
+            return Err(Refusal::Limit { what: "requests of one client that wait", limit: WAITING_MAX as u64 });
+        }
+        Ok(())
+    }
+}
+
+/// What one call of [`Store::handle`] works with.
+struct Turn<'a, R> {
+    now: Nanos,
+    residence: &'a mut R,
+    effects: &'a mut Vec<Effect>,
+}
+
+fn readers_may(verb: &Verb) -> bool {
+    match verb {
+        Verb::Create { .. } | Verb::Seal { .. } | Verb::Abort { .. } | Verb::Delete { .. } | Verb::Evict { .. } => {
+            false
+        }
+        Verb::Get { .. }
+        | Verb::Release { .. }
+        | Verb::Contains { .. }
+        | Verb::Wait { .. }
+        | Verb::Stat { .. }
+        | Verb::List { .. }
+        | Verb::Stats => true,
+    }
+}
+
+/// Requests of one client that may wait at a time; each keeps its ids or objects in the daemon's memory.
+pub const WAITING_MAX: usize = 1024;

@@ -1,0 +1,181 @@
+//! Stat, list, stats, and the numbers behind a full store. Nothing is changed here.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use plasmad_wire::limits::{HOLDERS_MAX, LIST_ITEMS_MAX};
+use plasmad_wire::value::ObjectState;
+use plasmad_wire::{ObjectId, Role};
+
+use super::{Store, Turn};
+use crate::clients::ClientId;
+use crate::effect::{Description, Holding, Refusal, Reply, Shortage};
+use crate::event::Wanted;
+use crate::residence::Residence;
+use crate::slot::{SlotNumber, State};
+use crate::stats::Snapshot;
+
+impl Store {
+    pub(super) fn stat<R: Residence>(&mut self, turn: &mut Turn<'_, R>, id: ObjectId) -> Result<Reply, Refusal> {
+        let slot = self.slots.find(id).ok_or(Refusal::NotFound(id))?;
+        let holders = holders_of(turn, &[slot]);
+        Ok(Reply::Described(self.describe(slot, &holders)))
+    }
+
+    pub(super) fn list<R: Residence>(&mut self, turn: &mut Turn<'_, R>, cursor: u32, limit: u32) -> Reply {
+        let limit = limit.clamp(1, LIST_ITEMS_MAX) as usize;
+        let visible = self.slots.occupied_from(cursor).filter(|(_, slot)| slot.state != State::Doomed);
+        let mut page: Vec<SlotNumber> = visible.map(|(number, _)| number).take(limit + 1).collect();
+        let next = (page.len() > limit).then(|| page.pop()).flatten().map(|slot| slot.0);
+        let holders = holders_of(turn, &page);
+        let objects = page.iter().map(|slot| self.describe(*slot, &holders)).collect();
+        Reply::Listed { total: self.slots.findable_count() as u64, next, objects }
+    }
+
+    pub(super) fn snapshot<R: Residence>(&mut self, turn: &mut Turn<'_, R>) -> Snapshot {
+        self.sweep(turn);
+        self.pinned.clear();
+        turn.residence.pinned(&mut self.pinned);
+        let since = [self.creates.first().map(|(_, wait)| wait.since), self.gets.oldest().map(|wait| wait.since)];
+        let connected = || self.clients.iter().filter(|(_, ledger)| ledger.connected);
+        Snapshot {
+            capacity_bytes: self.config.capacity_bytes,
+            used_bytes: self.arena.used_bytes(),
+            free_bytes: self.arena.free_bytes(),
+            largest_hole_bytes: self.arena.largest_hole_bytes(),
+            high_water_bytes: self.arena.high_water_bytes(),
+            pinned_bytes: self.pinned.members().iter().map(|slot| self.slots[*slot].extent.bytes).sum(),
+            unsealed_bytes: self.unsealed_bytes,
+            evictable_bytes: self.droppable_bytes,
+            created: (self.slots.findable_count() as u64) - self.sealed_count,
+            sealed: self.sealed_count,
+            doomed: self.doomed.len() as u64,
+            slots: self.config.slots_max.into(),
+            slots_used: self.slots.occupied_count() as u64,
+            connected: connected().count() as u64,
+            readers: connected().filter(|(_, ledger)| ledger.role == Role::Reader).count() as u64,
+            gets_waiting: self.gets.count() as u64,
+            creates_waiting: self.creates.count() as u64,
+            oldest_wait_ns: since.into_iter().flatten().min().map_or(0, |since| turn.now - since),
+            totals: self.totals,
+        }
+    }
+
+    /// Why there is no room for these, with everybody's pins.
+    pub(super) fn shortage<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        asker: ClientId,
+        objects: &[Wanted],
+    ) -> Shortage {
+        let mut by_client: BTreeMap<ClientId, (u32, BTreeSet<SlotNumber>)> = BTreeMap::new();
+        let mut all = BTreeSet::new();
+        turn.residence.holders(&mut |client, slot| {
+            all.insert(slot);
+            let (pins, slots) = by_client.entry(client).or_default();
+            *pins += 1;
+            slots.insert(slot);
+        });
+        let bytes = |slots: &BTreeSet<SlotNumber>| slots.iter().map(|slot| self.slots[*slot].extent.bytes).sum();
+        let mut holders: Vec<Holding> = by_client
+            .iter()
+            .map(|(client, (pins, slots))| Holding { client: *client, pins: *pins, bytes: bytes(slots) })
+            .collect();
+        let pinned_by_asker = holders.iter().find(|holding| holding.client == asker).map_or(0, |it| it.bytes);
+        holders.sort_by_key(|holding| core::cmp::Reverse(holding.bytes));
+        holders.truncate(HOLDERS_MAX);
+        Shortage {
+            asked: objects.iter().fold(0, |sum: u64, it| sum.saturating_add(it.bytes().unwrap_or(u64::MAX))),
+            pinned: bytes(&all),
+            pinned_by_asker,
+            holders,
+            ..self.shortage_without_pins()
+        }
+    }
+
+    pub(super) fn shortage_without_pins(&self) -> Shortage {
+        Shortage {
+            capacity: self.config.capacity_bytes,
+            asked: 0,
+            free: self.arena.free_bytes(),
+            largest_hole: self.arena.largest_hole_bytes(),
+            pinned: 0,
+            pinned_by_asker: 0,
+            holders: Vec::new(),
+        }
+    }
+
+    fn describe(&self, slot: SlotNumber, holders: &Holders) -> Description {
+        let object = &self.slots[slot];
+        let holding =
+            |(client, pins): (&ClientId, &u32)| Holding { client: *client, pins: *pins, bytes: object.extent.bytes };
+        Description {
+            id: object.id,
+            state: visible_state(object.state),
+            data_bytes: object.data_bytes,
+            metadata_bytes: object.metadata_bytes,
+            format: object.format,
+            evictable: object.evictable,
+            created_at: object.created_at,
+            sealed_at: object.sealed_at,
+            extent: Some(object.extent),
+            holders: holders.get(&slot).into_iter().flatten().map(holding).collect(),
+        }
+    }
+
+    /// The counters against the table they summarise.
+    #[cfg(debug_assertions)]
+    pub(super) fn check_counts(&self) {
+        if self.slots.occupied_count() > CHECKED_SLOTS_MAX {
+            return;
+        }
+        let (mut sealed, mut unsealed_bytes, mut droppable, mut doomed, mut used) = (0, 0, 0, 0, 0);
+        for (_, slot) in self.slots.occupied_from(0) {
+            used += self.arena.reserved_bytes(slot.extent);
+            match slot.state {
+                State::Created => unsealed_bytes += slot.extent.bytes,
+                State::Doomed => doomed += 1,
+                State::Sealed | State::Spilling | State::Spilled | State::Restoring => {
+                    sealed += 1;
+                    droppable += usize::from(self.config.when_full.may_drop(slot.evictable));
+                }
+                State::Free => unreachable!("occupied slots are not free"),
+            }
+        }
+        assert_eq!(self.sealed_count, sealed, "sealed objects");
+        assert_eq!(self.unsealed_bytes, unsealed_bytes, "unsealed bytes");
+        assert_eq!(self.recency.count(), droppable, "droppable objects");
+        assert_eq!(self.doomed.len(), doomed, "doomed objects");
+        assert_eq!(self.arena.used_bytes(), used, "every extent has an object");
+        assert_eq!(self.arena.used_bytes() + self.arena.free_bytes(), self.config.capacity_bytes);
+    }
+}
+
+type Holders = BTreeMap<SlotNumber, BTreeMap<ClientId, u32>>;
+
+/// Who pins these slots: one scan of all pages.
+fn holders_of<R: Residence>(turn: &mut Turn<'_, R>, slots: &[SlotNumber]) -> Holders {
+    let mut holders = Holders::new();
+    turn.residence.holders(&mut |client, slot| {
+        // A page of a list is in the order of its slots.
+        if slots.binary_search(&slot).is_ok() {
+            *holders.entry(slot).or_default().entry(client).or_default() += 1;
+        }
+    });
+    holders
+}
+
+fn visible_state(state: State) -> ObjectState {
+    match state {
+        State::Created => ObjectState::Created,
+        State::Sealed => ObjectState::Sealed,
+        State::Spilling => ObjectState::Spilling,
+        State::Spilled => ObjectState::Spilled,
+        State::Restoring => ObjectState::Restoring,
+        State::Free | State::Doomed => unreachable!("only objects that can be found are described"),
+    }
+}
+
+/// Debug builds check the counters after each event while the table is smaller than this.
+#[cfg(debug_assertions)]
+const CHECKED_SLOTS_MAX: usize = 256;

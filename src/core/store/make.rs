@@ -1,0 +1,283 @@
+//! Create, seal and abort.
+
+use alloc::vec::Vec;
+
+use plasmad_wire::limits::METADATA_BYTES_MAX;
+use plasmad_wire::{Extent, Handle, ObjectId};
+
+use super::{Store, Turn};
+use crate::Nanos;
+use crate::clients::ClientId;
+use crate::effect::{Refusal, Reply, Shortage};
+use crate::event::{RequestTag, Wanted};
+use crate::eviction::{Plan, plan};
+use crate::queue::{CreateWait, WaitKey, deadline};
+use crate::residence::{Pinned, Residence};
+use crate::slot::{Move, SlotNumber, State};
+
+impl Store {
+    pub(super) fn create<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        tag: RequestTag,
+        timeout_ns: u64,
+        objects: Vec<Wanted>,
+    ) {
+        if let Err(refusal) = self.check_new(&objects) {
+            return self.answer(turn, client, tag, Err(refusal));
+        }
+        if self.creates.is_empty()
+            && let Some(answer) = self.try_create(turn, client, &objects)
+        {
+            return self.answer(turn, client, tag, answer);
+        }
+        if timeout_ns == 0 {
+            let shortage = self.shortage(turn, client, &objects);
+            return self.answer(turn, client, tag, Err(Refusal::Full(shortage)));
+        }
+        if let Err(refusal) = self.may_wait(client, tag) {
+            return self.answer(turn, client, tag, Err(refusal));
+        }
+        let deadline = deadline(turn.now, timeout_ns);
+        let place = self.creates.push(CreateWait { client, tag, objects, since: turn.now, deadline });
+        self.note_waiting(client, tag, deadline, WaitKey::Create(place));
+    }
+
+    /// Serves the line from its head until somebody has to go on waiting.
+    pub(super) fn serve_creates<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        while let Some((place, wait)) = self.creates.first() {
+            let (client, objects) = (wait.client, wait.objects.clone());
+            let answer = match self.check_new(&objects) {
+                Err(refusal) => Err(refusal),
+                Ok(()) => match self.try_create(turn, client, &objects) {
+                    Some(answer) => answer,
+                    None => break,
+                },
+            };
+            if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
+                self.answer(turn, client, tag, answer);
+            }
+        }
+        self.room_changed = false;
+    }
+
+    /// A create's time is up. Those behind it may fit where it didn't.
+    pub(super) fn expire_create<R: Residence>(&mut self, turn: &mut Turn<'_, R>, place: u64) {
+        let Some((_, wait)) = self.creates.first().filter(|(first, _)| *first == place) else {
+            return self.refuse_create(turn, place);
+        };
+        // Pins that clients let go by themselves make no event, so the first in line looks once more.
+        let (client, objects) = (wait.client, wait.objects.clone());
+        match self.try_create(turn, client, &objects) {
+            None => self.refuse_create(turn, place),
+            Some(answer) => {
+                if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
+                    self.answer(turn, client, tag, answer);
+                }
+            }
+        }
+    }
+
+    fn refuse_create<R: Residence>(&mut self, turn: &mut Turn<'_, R>, place: u64) {
+        let Some(objects) = self.creates.wait(place).map(|wait| wait.objects.clone()) else { return };
+        if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
+            let shortage = self.shortage(turn, client, &objects);
+            self.answer(turn, client, tag, Err(Refusal::Full(shortage)));
+        }
+    }
+
+    /// What can be refused without looking for room.
+    fn check_new(&mut self, objects: &[Wanted]) -> Result<(), Refusal> {
+        let mut asked: u64 = 0;
+        for wanted in objects {
+            if wanted.metadata_bytes > METADATA_BYTES_MAX {
+                return Err(Refusal::Limit { what: "bytes of metadata", limit: METADATA_BYTES_MAX.into() });
+            }
+            if self.slots.find(wanted.id).is_some() {
+                return Err(Refusal::Exists(wanted.id));
+            }
+            asked = asked.saturating_add(wanted.bytes().unwrap_or(u64::MAX));
+        }
+        let ids: Vec<ObjectId> = objects.iter().map(|wanted| wanted.id).collect();
+        if let Some(id) = repeated(ids) {
+            return Err(Refusal::Exists(id));
+        }
+        if asked > self.config.capacity_bytes {
+            return Err(Refusal::Full(Shortage { asked, ..self.shortage_without_pins() }));
+        }
+        if objects.len() > self.slots.vacancies() {
+            return Err(Refusal::Limit { what: "objects in this store", limit: self.config.slots_max.into() });
+        }
+        Ok(())
+    }
+
+    /// Makes the objects if there is, or can be made, room for all of them; `None` if not.
+    fn try_create<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        objects: &[Wanted],
+    ) -> Option<Result<Reply, Refusal>> {
+        let extents = self.make_room(turn, objects)?;
+        let slots: Vec<SlotNumber> = objects
+            .iter()
+            .zip(&extents)
+            .map(|(wanted, extent)| self.occupy(turn.now, client, wanted, *extent))
+            .collect();
+        let inline = objects.iter().all(|wanted| wanted.payload.is_some());
+        Some(if inline && !objects.is_empty() {
+            self.fill_and_seal(turn, client, objects, &slots)
+        } else {
+            Ok(Reply::Created(slots.into_iter().zip(extents).map(|(slot, it)| (self.slots.handle(slot), it)).collect()))
+        })
+    }
+
+    fn occupy(&mut self, now: Nanos, client: ClientId, wanted: &Wanted, extent: Extent) -> SlotNumber {
+        let slot = self.slots.occupy(wanted, extent, client, now);
+        if let Some(ledger) = self.clients.ledger(client) {
+            ledger.unsealed.insert(slot);
+        }
+        self.unsealed_bytes += extent.bytes;
+        self.totals.creates += 1;
+        slot
+    }
+
+    fn fill_and_seal<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        objects: &[Wanted],
+        slots: &[SlotNumber],
+    ) -> Result<Reply, Refusal> {
+        for (wanted, slot) in objects.iter().zip(slots) {
+            let Some(payload) = &wanted.payload else { continue };
+            if turn.residence.fill(self.slots[*slot].extent, &payload.data, &payload.metadata).is_err() {
+                slots.iter().for_each(|slot| self.give_up(client, *slot));
+                return Err(Refusal::FillFailed(wanted.id));
+            }
+        }
+        slots.iter().for_each(|slot| self.seal_one(turn, client, *slot));
+        Ok(Reply::Done(slots.len() as u32))
+    }
+
+    /// Extents for all of them, dropping objects for it only where that is enough.
+    fn make_room<R: Residence>(&mut self, turn: &mut Turn<'_, R>, objects: &[Wanted]) -> Option<Vec<Extent>> {
+        let sizes: Vec<u64> = objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).collect();
+        if let Some(extents) = self.allocate_all(&sizes) {
+            return Some(extents);
+        }
+        self.sweep(turn);
+        self.pinned.clear();
+        turn.residence.pinned(&mut self.pinned);
+        for _ in 0..RETRACT_TRIES_MAX {
+            let candidates = self.recency.oldest_first().filter(|slot| !self.pinned.contains(*slot));
+            let candidates = candidates.map(|slot| (slot, self.slots[slot].extent));
+            match plan(&self.arena, &sizes, candidates) {
+                Plan::Fits => return self.allocate_all(&sizes),
+                Plan::Impossible => return None,
+                Plan::Drop(window) => match turn.residence.retract(&window) {
+                    Ok(()) => {
+                        window.iter().for_each(|slot| self.drop_retracted(turn, *slot));
+                        let extents = self.allocate_all(&sizes);
+                        assert!(extents.is_some(), "the plan made no room");
+                        return extents;
+                    }
+                    Err(Pinned(slots)) => slots.into_iter().for_each(|slot| {
+                        self.pinned.insert(slot);
+                    }),
+                },
+            }
+        }
+        None
+    }
+
+    fn allocate_all(&mut self, sizes: &[u64]) -> Option<Vec<Extent>> {
+        let mut extents = Vec::with_capacity(sizes.len());
+        for bytes in sizes {
+            match self.arena.allocate(*bytes) {
+                Some(extent) => extents.push(extent),
+                None => {
+                    extents.into_iter().for_each(|extent| self.arena.free(extent));
+                    return None;
+                }
+            }
+        }
+        Some(extents)
+    }
+
+    pub(super) fn seal<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        handles: &[Handle],
+    ) -> Result<Reply, Refusal> {
+        let slots = self.own_unsealed(client, handles)?;
+        slots.iter().for_each(|slot| self.seal_one(turn, client, *slot));
+        Ok(Reply::Done(slots.len() as u32))
+    }
+
+    pub(super) fn abort(&mut self, client: ClientId, handles: &[Handle]) -> Result<Reply, Refusal> {
+        let slots = self.own_unsealed(client, handles)?;
+        slots.iter().for_each(|slot| self.give_up(client, *slot));
+        Ok(Reply::Done(slots.len() as u32))
+    }
+
+    /// The slots behind handles of unsealed objects of this client's, each named once.
+    fn own_unsealed(&mut self, client: ClientId, handles: &[Handle]) -> Result<Vec<SlotNumber>, Refusal> {
+        let mut slots = Vec::with_capacity(handles.len());
+        for handle in handles {
+            let slot = self.slots.resolve(*handle).ok_or(Refusal::NotHeld(*handle))?;
+            let object = &self.slots[slot];
+            if object.state != State::Created || object.creator != client {
+                return Err(Refusal::NotHeld(*handle));
+            }
+            slots.push(slot);
+        }
+        match repeated(slots.clone()) {
+            Some(slot) => Err(Refusal::NotHeld(self.slots.handle(slot))),
+            None => Ok(slots),
+        }
+    }
+
+    fn seal_one<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, slot: SlotNumber) {
+        self.no_longer_unsealed(client, slot);
+        self.slots.advance(slot, Move::Seal);
+        self.slots.note_sealed(slot, turn.now);
+        turn.residence.publish(slot, &self.slots[slot].record());
+        self.sealed_count += 1;
+        self.totals.seals += 1;
+        if self.config.when_full.may_drop(self.slots[slot].evictable) {
+            self.recency.insert(slot);
+            self.droppable_bytes += self.slots[slot].extent.bytes;
+            self.room_changed = true;
+        }
+        for number in self.gets.appeared(self.slots[slot].id) {
+            self.answer_get(turn, number, false);
+        }
+    }
+
+    /// An unsealed object goes, by its creator's will or its death.
+    pub(super) fn give_up(&mut self, client: ClientId, slot: SlotNumber) {
+        self.no_longer_unsealed(client, slot);
+        self.slots.advance(slot, Move::Abort);
+        self.arena.free(self.slots[slot].extent);
+        self.totals.aborts += 1;
+        self.room_changed = true;
+    }
+
+    fn no_longer_unsealed(&mut self, client: ClientId, slot: SlotNumber) {
+        self.unsealed_bytes -= self.slots[slot].extent.bytes;
+        if let Some(ledger) = self.clients.ledger(client) {
+            ledger.unsealed.remove(&slot);
+        }
+    }
+}
+
+fn repeated<T: Ord + Copy>(mut items: Vec<T>) -> Option<T> {
+    items.sort_unstable();
+    items.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+/// Windows tried before a create goes on waiting: each failure means that somebody pinned in between.
+const RETRACT_TRIES_MAX: usize = 8;
