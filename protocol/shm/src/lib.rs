@@ -1,1 +1,26 @@
-//! Skeleton.
+//! Shared-memory layouts, mappings and descriptors of plasmad: all its unsafe code.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`memfd`] | sealed memory files: made by the daemon, checked by clients |
+//! | [`mapping`] | whole files mapped, and the two kinds of object bytes in them |
+//! | [`words`] | a mapped file as bounded atomic words |
+//! | [`index`] | the index of sealed objects, written by the daemon alone |
+//! | [`page`] | a client's page: its claims |
+//! | [`copy`] | the one place that copies payloads |
+//! | [`populate`] | making pages present ahead of use |
+//! | [`fd_passing`] | descriptors over Unix sockets |
+//! | [`peer`] | who is at the other end, and is it alive |
+//!
+//! The rule for memory that another process may write: atomics or raw copies, never a plain reference. Bytes of
+//! sealed objects are the one exception, since nobody writes them while they are pinned.
+
+pub mod copy;
+pub mod fd_passing;
+pub mod index;
+pub mod mapping;
+pub mod memfd;
+pub mod page;
+pub mod peer;
+pub mod populate;
+pub mod words;

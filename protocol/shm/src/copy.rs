@@ -1,0 +1,169 @@
+//! The one place that copies payloads.
+//!
+//! Invariant: when a copy returns, every byte is visible to whoever learns of it afterwards. Non-temporal stores are
+//! weakly ordered, so each thread that used them executes a store fence before it reports its part done; nobody else
+//! has to think of it.
+//!
+//! Small copies stay in the cache, where their reader may want them. Large ones go around it: a plain store reads
+//! the line it is about to overwrite, a non-temporal one doesn't. The largest are split among two threads.
+
+use std::num::NonZeroUsize;
+use std::thread;
+
+/// How bytes are stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// `memcpy`: through the cache.
+    Plain,
+    /// Around the cache, where the processor can; else as [`Method::Plain`].
+    NonTemporal,
+}
+
+/// Copies `source` over `target` in the way that suits their length.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn copy(target: &mut [u8], source: &[u8]) {
+    let (method, threads) = plan(source.len());
+    copy_with(method, threads, target, source);
+}
+
+/// Copies in a given way, for measurements.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn copy_with(method: Method, threads: NonZeroUsize, target: &mut [u8], source: &[u8]) {
+    assert_eq!(target.len(), source.len(), "a copy has one length");
+    if threads == ONE || source.is_empty() {
+        return copy_part(method, target, source);
+    }
+    let part = source.len().div_ceil(threads.get()).next_multiple_of(PART_ALIGNMENT);
+    thread::scope(|scope| {
+        let mut parts = target.chunks_mut(part).zip(source.chunks(part));
+        let own = parts.next();
+        for (target, source) in parts {
+            let spawned = thread::Builder::new().spawn_scoped(scope, || copy_part(method, target, source));
+            // The closure is lost with the error, and with it the part; a process out of threads can't go on.
+            spawned.expect("a thread for a large copy");
+        }
+        if let Some((target, source)) = own {
+            copy_part(method, target, source);
+        }
+    });
+}
+
+/// The lengths at which the methods change were measured on two cores; `bench copy_sweep` shows them.
+fn plan(bytes: usize) -> (Method, NonZeroUsize) {
+    match bytes {
+        0..NON_TEMPORAL_BYTES_MIN => (Method::Plain, ONE),
+        NON_TEMPORAL_BYTES_MIN..THREADS_BYTES_MIN => (Method::NonTemporal, ONE),
+        _ => (Method::NonTemporal, thread::available_parallelism().unwrap_or(ONE).min(THREADS_MAX)),
+    }
+}
+
+fn copy_part(method: Method, target: &mut [u8], source: &[u8]) {
+    match method {
+        Method::Plain => target.copy_from_slice(source),
+        Method::NonTemporal => stream(target, source),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn stream(target: &mut [u8], source: &[u8]) {
+    use std::arch::x86_64::_mm_sfence;
+
+    let head = target.as_ptr().align_offset(32).min(target.len());
+    let body = (target.len() - head) / LINE * LINE;
+    let (target_head, target) = target.split_at_mut(head);
+    let (source_head, source) = source.split_at(head);
+    let (target_body, target_tail) = target.split_at_mut(body);
+    let (source_body, source_tail) = source.split_at(body);
+    target_head.copy_from_slice(source_head);
+    if is_x86_feature_detected!("avx") {
+        // SAFETY: the processor was just asked; the body starts on 32 bytes and is a multiple of `LINE` long.
+        unsafe { stream_avx(target_body, source_body) }
+    } else {
+        stream_sse2(target_body, source_body);
+    }
+    target_tail.copy_from_slice(source_tail);
+    // SAFETY: every x86-64 processor has it.
+    unsafe { _mm_sfence() };
+}
+
+/// The body must start on 32 bytes and be a multiple of [`LINE`] long.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+unsafe fn stream_avx(target: &mut [u8], source: &[u8]) {
+    use std::arch::x86_64::{_mm256_loadu_si256, _mm256_stream_si256};
+
+    for (target, source) in target.chunks_exact_mut(LINE).zip(source.chunks_exact(LINE)) {
+        for at in (0..LINE).step_by(32) {
+            // SAFETY: 32 bytes from `at` lie inside the chunk; the load needs no alignment.
+            let value = unsafe { _mm256_loadu_si256(source[at..at + 32].as_ptr().cast()) };
+            // SAFETY: 32 bytes from `at` lie inside the chunk, which starts on 32 bytes as the caller promised.
+            unsafe { _mm256_stream_si256(target[at..at + 32].as_mut_ptr().cast(), value) };
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn stream_sse2(target: &mut [u8], source: &[u8]) {
+    use std::arch::x86_64::{_mm_loadu_si128, _mm_stream_si128};
+
+    assert!(target.as_ptr().align_offset(16) == 0, "the body starts on its alignment");
+    for (target, source) in target.chunks_exact_mut(LINE).zip(source.chunks_exact(LINE)) {
+        for at in (0..LINE).step_by(16) {
+            // SAFETY: 16 bytes from `at` lie inside the chunk; the load needs no alignment.
+            let value = unsafe { _mm_loadu_si128(source[at..at + 16].as_ptr().cast()) };
+            // SAFETY: 16 bytes from `at` lie inside the chunk, whose alignment was just asserted.
+            unsafe { _mm_stream_si128(target[at..at + 16].as_mut_ptr().cast(), value) };
+        }
+    }
+}
+
+/// Plain stores: other processors order them by the release store that publishes the object.
+#[cfg(not(target_arch = "x86_64"))]
+fn stream(target: &mut [u8], source: &[u8]) {
+    target.copy_from_slice(source);
+}
+
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
+/// More threads than this saturate no memory bus faster.
+const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+/// Below this, the target may still be in the cache when its reader comes.
+const NON_TEMPORAL_BYTES_MIN: usize = 1 << 20;
+/// Below this, starting a thread costs more than it saves.
+const THREADS_BYTES_MIN: usize = 8 << 20;
+/// One turn of the copying loop: two cache lines.
+const LINE: usize = 128;
+/// Parts start on a page, so that two threads never share a line.
+const PART_ALIGNMENT: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_copies_every_byte_and_no_other() {
+        let source: Vec<u8> = (0..20_000u32).map(|at| (at * 7 + at / 256) as u8).collect();
+        for (method, threads) in [(Method::Plain, 1), (Method::NonTemporal, 1), (Method::NonTemporal, 3)] {
+            let threads = NonZeroUsize::new(threads).unwrap();
+            for (start, bytes) in [(0, 0), (1, 1), (3, 127), (31, 4096), (7, 12_289), (5, 19_000)] {
+                let mut target = vec![0xEE; 20_000];
+                copy_with(method, threads, &mut target[start..start + bytes], &source[..bytes]);
+                assert_eq!(target[start..start + bytes], source[..bytes], "{method:?} {threads} {start} {bytes}");
+                assert!(target[..start].iter().chain(&target[start + bytes..]).all(|byte| *byte == 0xEE));
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_processor_without_avx_is_served_too() {
+        let source = vec![7; 4096 + 32];
+        let mut target = vec![0; 4096 + 32];
+        let head = target.as_ptr().align_offset(32);
+        stream_sse2(&mut target[head..head + 4096], &source[..4096]);
+        assert!(target[head..head + 4096].iter().all(|byte| *byte == 7));
+    }
+}

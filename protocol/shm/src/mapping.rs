@@ -1,0 +1,174 @@
+//! Whole files mapped, and the two kinds of object bytes in them: sealed ones that nobody writes, and unsealed ones
+//! that only their creator writes.
+//!
+//! What is promised here rests on the store: an extent named to a client is sealed and pinned, or unsealed and
+//! that client's alone, until the client itself gives it back. Ranges are checked against the mapping.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::copy;
+
+/// A file mapped for reading.
+#[derive(Debug)]
+pub struct ReadMapping {
+    map: MmapRaw,
+}
+
+/// A file mapped for reading and writing.
+#[derive(Debug)]
+pub struct WriteMapping {
+    map: MmapRaw,
+}
+
+impl ReadMapping {
+    /// Maps the first `bytes` bytes.
+    pub fn new(fd: impl AsFd, bytes: u64) -> io::Result<Self> {
+        let map = options(bytes)?.map_raw_read_only(fd.as_fd().as_raw_fd())?;
+        Ok(Self { map })
+    }
+
+    /// Where the mapping starts.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.map.as_ptr()
+    }
+
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.map.len() as u64
+    }
+}
+
+impl WriteMapping {
+    /// Maps the first `bytes` bytes.
+    pub fn new(fd: impl AsFd, bytes: u64) -> io::Result<Self> {
+        let map = options(bytes)?.map_raw(fd.as_fd().as_raw_fd())?;
+        Ok(Self { map })
+    }
+
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    /// The address of a range, if it lies inside.
+    pub(crate) fn range(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
+        let offset = inside(self.bytes(), offset, bytes)?;
+        Some(self.map.as_mut_ptr().wrapping_add(offset))
+    }
+}
+
+/// The bytes of a sealed object that this process has pinned.
+#[derive(Clone, Debug)]
+pub struct SealedBytes {
+    mapping: Arc<ReadMapping>,
+    offset: usize,
+    bytes: usize,
+}
+
+impl SealedBytes {
+    /// A sealed, pinned extent, as the store named it; `None` if it doesn't lie in the mapping.
+    pub fn new(mapping: Arc<ReadMapping>, offset: u64, bytes: u64) -> Option<Self> {
+        let offset = inside(mapping.bytes(), offset, bytes)?;
+        Some(Self { mapping, offset, bytes: bytes as usize })
+    }
+}
+
+impl Deref for SealedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let start = self.mapping.as_ptr().wrapping_add(self.offset);
+        // SAFETY: the range was checked to lie in the mapping, which lives as long as `self`; the store promises
+        // that a sealed extent isn't written or given to anybody else while it is pinned.
+        unsafe { std::slice::from_raw_parts(start, self.bytes) }
+    }
+}
+
+/// The bytes of an object that this process is writing.
+#[derive(Debug)]
+pub struct UnsealedBytes {
+    mapping: Arc<WriteMapping>,
+    offset: usize,
+    bytes: usize,
+}
+
+impl UnsealedBytes {
+    /// An unsealed extent of this client's, as the store named it; `None` if it doesn't lie in the mapping.
+    pub fn new(mapping: Arc<WriteMapping>, offset: u64, bytes: u64) -> Option<Self> {
+        let offset = inside(mapping.bytes(), offset, bytes)?;
+        Some(Self { mapping, offset, bytes: bytes as usize })
+    }
+
+    /// Writes `source` at `at`, as fast as the machine can.
+    ///
+    /// # Panics
+    /// If it would reach over the end.
+    pub fn copy_from(&mut self, at: usize, source: &[u8]) {
+        let target = &mut self[at..at + source.len()];
+        copy::copy(target, source);
+    }
+
+    fn start(&self) -> *mut u8 {
+        self.mapping.map.as_mut_ptr().wrapping_add(self.offset)
+    }
+}
+
+impl Deref for UnsealedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: as in `deref_mut`.
+        unsafe { std::slice::from_raw_parts(self.start(), self.bytes) }
+    }
+}
+
+impl DerefMut for UnsealedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the range was checked to lie in the mapping, which lives as long as `self`; the store promises
+        // that an unsealed extent is its creator's alone, and this value isn't cloned.
+        unsafe { std::slice::from_raw_parts_mut(self.start(), self.bytes) }
+    }
+}
+
+fn options(bytes: u64) -> io::Result<MmapOptions> {
+    let bytes = usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut options = MmapOptions::new();
+    options.len(bytes).no_reserve_swap();
+    Ok(options)
+}
+
+/// The offset as an index, if the range lies inside a mapping of this length.
+fn inside(mapping_bytes: u64, offset: u64, bytes: u64) -> Option<usize> {
+    (offset.checked_add(bytes)? <= mapping_bytes).then_some(offset as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memfd;
+
+    #[test]
+    fn what_one_mapping_writes_the_other_reads() {
+        let fd = memfd::create("test", 8192).unwrap();
+        let reader = Arc::new(ReadMapping::new(&fd, 8192).unwrap());
+        let writer = Arc::new(WriteMapping::new(&fd, 8192).unwrap());
+        let mut unsealed = UnsealedBytes::new(writer, 4096, 5).unwrap();
+        unsealed.copy_from(0, b"hello");
+        let sealed = SealedBytes::new(reader, 4096, 5).unwrap();
+        assert_eq!(&*sealed, b"hello");
+    }
+
+    #[test]
+    fn a_range_outside_the_mapping_is_refused() {
+        let fd = memfd::create("test", 4096).unwrap();
+        let reader = Arc::new(ReadMapping::new(&fd, 4096).unwrap());
+        assert!(SealedBytes::new(reader.clone(), 4096, 0).is_some());
+        assert!(SealedBytes::new(reader.clone(), 4000, 97).is_none());
+        assert!(SealedBytes::new(reader, u64::MAX, 2).is_none());
+    }
+}
