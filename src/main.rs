@@ -1,2 +1,7 @@
-//! Skeleton.
-fn main() {}
+//! The command `plasmad`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    plasmad::cli::main()
+}

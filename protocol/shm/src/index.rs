@@ -121,6 +121,18 @@ impl IndexWriter {
         self.commit(slot).load(Relaxed) >> 8
     }
 
+    /// The state a slot shows; `None` if its commit word is none of ours.
+    pub fn state(&self, slot: u32) -> Option<SlotState> {
+        let state = self.commit(slot).load(Relaxed) as u8;
+        use SlotState::*;
+        [Free, Writing, Sealed, Leaving, Doomed].into_iter().find(|known| *known as u8 == state)
+    }
+
+    /// The id in a slot, as it was last published.
+    pub fn id(&self, slot: u32) -> [u8; 28] {
+        self.read_fields(slot, 0).id
+    }
+
     /// The slot under an id, by the way every reader goes: bounded hops, fields between two looks at the commit
     /// word.
     pub fn find(&self, id: &[u8; 28], hash: u64) -> Option<(u32, SlotFields)> {

@@ -1,0 +1,90 @@
+//! What a daemon is started with, resolved and checked: no defaults are left to be applied behind this.
+
+use std::path::PathBuf;
+
+use plasmad_core::WhenFull;
+use serde::{Deserialize, Serialize};
+
+/// Everything the engine needs to know; the keeper sends it over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// Where clients connect.
+    pub socket: PathBuf,
+    /// The arena's size, a multiple of a page.
+    pub memory_bytes: u64,
+    /// What happens when a create finds no room.
+    pub when_full: FullPolicy,
+    /// Which pages are made present before they are used.
+    pub populate: Populate,
+    /// How many objects there can be.
+    pub objects_max: u32,
+    /// Who may connect besides the daemon's own user.
+    pub access: Access,
+    /// The engine ends when this process does.
+    pub exit_with_pid: Option<u32>,
+    /// How much is logged: `error`, `warn`, `info`, `debug`, `trace`.
+    pub log_level: String,
+    /// In which form.
+    pub log_format: LogFormat,
+}
+
+/// `--when-full`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
+pub enum FullPolicy {
+    /// Drop evictable objects; keep all others.
+    Spill,
+    /// Drop any unpinned object, least recently used first: a cache.
+    Evict,
+    /// Drop nothing.
+    Refuse,
+}
+
+/// `--populate`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
+pub enum Populate {
+    /// Keep up to 1 GiB ready ahead of use.
+    Ahead,
+    /// Make the whole arena present at start.
+    All,
+    /// Leave it to whoever touches a page first.
+    None,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON document a line.
+    Json,
+}
+
+/// Users and groups besides the daemon's own user.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Access {
+    /// Users who may do everything.
+    pub writer_uids: Vec<u32>,
+    /// Groups who may do everything.
+    pub writer_gids: Vec<u32>,
+    /// Users who may look and get.
+    pub reader_uids: Vec<u32>,
+    /// Groups who may look and get.
+    pub reader_gids: Vec<u32>,
+}
+
+impl From<FullPolicy> for WhenFull {
+    fn from(policy: FullPolicy) -> Self {
+        match policy {
+            FullPolicy::Spill => WhenFull::Spill,
+            FullPolicy::Evict => WhenFull::Evict,
+            FullPolicy::Refuse => WhenFull::Refuse,
+        }
+    }
+}
+
+impl Access {
+    /// Only the daemon's own user may connect.
+    pub fn is_private(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,157 @@
+//! The core's port over real shared memory: the index, and a page for each client.
+//!
+//! Invariant: every order of stores that readers rely on is kept inside `plasmad-shm`; here is only who is told what.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use plasmad_core::residence::{FillFailed, Pinned, Record};
+use plasmad_core::slot::SlotSet;
+use plasmad_core::{ClientId, Residence, SlotNumber};
+use plasmad_shm::index::{IndexWriter, SlotFields, SlotState};
+use plasmad_shm::memfd;
+use plasmad_shm::page::{ClientPage, fence_before_scan};
+use plasmad_wire::{Extent, ObjectId, Pin};
+
+/// Arena, index and client pages.
+pub struct SharedMemory {
+    arena: File,
+    arena_read_only: OwnedFd,
+    index: IndexWriter,
+    pages: BTreeMap<ClientId, ClientPage>,
+    hash_seed: [u64; 2],
+    /// Scratch for retractions.
+    claimed: SlotSet,
+    slots: u32,
+}
+
+impl SharedMemory {
+    /// Takes over an arena and makes an empty index for it.
+    pub fn new(arena: OwnedFd, slots: u32, store_id: [u8; 16], hash_seed: [u64; 2]) -> io::Result<Self> {
+        Ok(Self {
+            arena_read_only: memfd::reopen_read_only(arena.as_fd())?,
+            arena: File::from(arena),
+            index: IndexWriter::create(slots, store_id, hash_seed)?,
+            pages: BTreeMap::new(),
+            hash_seed,
+            claimed: SlotSet::new(slots),
+            slots,
+        })
+    }
+
+    /// The arena, for writers.
+    pub fn arena(&self) -> BorrowedFd<'_> {
+        self.arena.as_fd()
+    }
+
+    /// The arena, for everybody.
+    pub fn arena_read_only(&self) -> BorrowedFd<'_> {
+        self.arena_read_only.as_fd()
+    }
+
+    /// Memory the arena takes from the machine now.
+    pub fn present_bytes(&self) -> io::Result<u64> {
+        Ok(self.arena.metadata()?.blocks() * 512)
+    }
+
+    /// Makes a page for a client, before the core hears of it.
+    pub fn join(&mut self, client: ClientId) -> io::Result<()> {
+        self.pages.insert(client, ClientPage::create(client.0)?);
+        Ok(())
+    }
+
+    /// Visits every claim on an object that still is what it claims.
+    fn scan(&self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
+        fence_before_scan();
+        for (client, page) in &self.pages {
+            page.scan(&mut |slot, generation| {
+                if slot < self.slots && self.index.generation(slot) as u32 == generation {
+                    visit(*client, SlotNumber(slot));
+                }
+            });
+        }
+    }
+
+    fn hash(&self, slot: SlotNumber) -> u64 {
+        ObjectId::new(self.index.id(slot.0)).hash(self.hash_seed)
+    }
+}
+
+impl Residence for SharedMemory {
+    fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed> {
+        let written = self
+            .arena
+            .write_all_at(data, extent.offset)
+            .and_then(|()| self.arena.write_all_at(metadata, extent.offset + data.len() as u64));
+        written.map_err(|error| {
+            tracing::error!("the arena can't be written: {error}");
+            FillFailed
+        })
+    }
+
+    fn publish(&mut self, slot: SlotNumber, record: &Record) {
+        let fields = SlotFields {
+            generation: record.generation,
+            id: *record.id.as_bytes(),
+            segment: record.extent.segment,
+            offset: record.extent.offset,
+            data_bytes: record.data_bytes,
+            metadata_bytes: record.metadata_bytes,
+            format: record.format as u16,
+        };
+        self.index.publish(slot.0, record.id.hash(self.hash_seed), &fields);
+    }
+
+    fn pin(&mut self, client: ClientId, slot: SlotNumber, generation: u64) -> Option<u32> {
+        self.pages.get_mut(&client)?.pin(slot.0, generation)
+    }
+
+    fn unpin(&mut self, client: ClientId, pin: Pin) -> bool {
+        let page = self.pages.get_mut(&client);
+        page.is_some_and(|page| page.unpin(pin.word, pin.handle.slot, pin.handle.generation))
+    }
+
+    fn pinned(&mut self, into: &mut SlotSet) {
+        self.scan(&mut |_, slot| {
+            into.insert(slot);
+        });
+    }
+
+    fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
+        self.scan(visit);
+    }
+
+    fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {
+        window.iter().for_each(|slot| self.index.set_state(slot.0, SlotState::Leaving));
+        let mut claimed = std::mem::replace(&mut self.claimed, SlotSet::new(0));
+        claimed.clear();
+        self.pinned(&mut claimed);
+        let pinned: Vec<SlotNumber> = window.iter().copied().filter(|slot| claimed.contains(*slot)).collect();
+        self.claimed = claimed;
+        if pinned.is_empty() {
+            return Ok(());
+        }
+        window.iter().for_each(|slot| self.index.set_state(slot.0, SlotState::Sealed));
+        Err(Pinned(pinned))
+    }
+
+    fn doom(&mut self, slot: SlotNumber) {
+        self.index.set_state(slot.0, SlotState::Doomed);
+        self.index.unlink(slot.0, self.hash(slot));
+    }
+
+    fn free(&mut self, slot: SlotNumber, next_generation: u64) {
+        // A doomed slot is off its chain already.
+        if self.index.state(slot.0) == Some(SlotState::Leaving) {
+            self.index.unlink(slot.0, self.hash(slot));
+        }
+        self.index.free(slot.0, next_generation);
+    }
+
+    fn leave(&mut self, client: ClientId) {
+        self.pages.remove(&client);
+    }
+}
