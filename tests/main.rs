@@ -1,1 +1,5 @@
 //! All tests.
+
+#[path = "core/mod.rs"]
+mod core_rules;
+mod support;

@@ -46,37 +46,37 @@ impl Store {
 
     /// Serves the line from its head until somebody has to go on waiting.
     pub(super) fn serve_creates<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
-        while let Some((place, wait)) = self.creates.first() {
-            let (client, objects) = (wait.client, wait.objects.clone());
-            let answer = match self.check_new(&objects) {
-                Err(refusal) => Err(refusal),
-                Ok(()) => match self.try_create(turn, client, &objects) {
-                    Some(answer) => answer,
-                    None => break,
-                },
-            };
-            if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
-                self.answer(turn, client, tag, answer);
-            }
-        }
+        while self.serve_first(turn) {}
         self.room_changed = false;
     }
 
     /// A create's time is up. Those behind it may fit where it didn't.
     pub(super) fn expire_create<R: Residence>(&mut self, turn: &mut Turn<'_, R>, place: u64) {
-        let Some((_, wait)) = self.creates.first().filter(|(first, _)| *first == place) else {
+        if self.creates.first().is_none_or(|(first, _)| first != place) {
             return self.refuse_create(turn, place);
-        };
-        // Pins that clients let go by themselves make no event, so the first in line looks once more.
-        let (client, objects) = (wait.client, wait.objects.clone());
-        match self.try_create(turn, client, &objects) {
-            None => self.refuse_create(turn, place),
-            Some(answer) => {
-                if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
-                    self.answer(turn, client, tag, answer);
-                }
-            }
         }
+        // Pins that clients let go by themselves make no event, so the first in line looks once more.
+        if !self.serve_first(turn) {
+            self.refuse_create(turn, place);
+        }
+    }
+
+    /// Answers the first in line, unless it has to go on waiting or there is none.
+    fn serve_first<R: Residence>(&mut self, turn: &mut Turn<'_, R>) -> bool {
+        let Some((place, wait)) = self.creates.first() else { return false };
+        let (client, objects) = (wait.client, wait.objects.clone());
+        // Others went before it since it came: its ids may be taken now, and the table full.
+        let answer = match self.check_new(&objects) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => match self.try_create(turn, client, &objects) {
+                Some(answer) => answer,
+                None => return false,
+            },
+        };
+        if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
+            self.answer(turn, client, tag, answer);
+        }
+        true
     }
 
     fn refuse_create<R: Residence>(&mut self, turn: &mut Turn<'_, R>, place: u64) {
