@@ -2,4 +2,5 @@
 
 #[path = "core/mod.rs"]
 mod core_rules;
+mod model;
 mod support;
