@@ -1,9 +1,9 @@
 //! Creates that find no room.
 
-use plasmad_core::{Event, Refusal, Reply, WhenFull};
+use plasmad_core::{Event, Refusal, Reply, Verb, WhenFull};
 use plasmad_wire::limits::FOREVER;
 
-use super::{Fixture, created, name, outcomes};
+use super::{Fixture, created, name, outcomes, wanted};
 
 #[test]
 fn three_creates_waiting_are_each_answered_at_their_deadline() {
@@ -76,6 +76,15 @@ fn a_create_that_cannot_fit_evicts_nothing() {
     assert!((1..=4).all(|id| store.is_sealed(id)));
     created(&store.create(2, 13, 0, 53, 2 * 4096));
     assert_eq!([1, 2, 3, 4].map(|id| store.is_sealed(id)), [true, true, false, false]);
+}
+
+#[test]
+fn a_batch_that_rounding_makes_larger_than_the_arena_is_refused_at_once() {
+    let mut store = Fixture::new(4096, WhenFull::Evict);
+    // 65 objects of one byte take 65 x 64 = 4160 bytes.
+    let objects = (1..=65).map(|id| wanted(id, 1)).collect();
+    let replies = store.asks(2, 10, Verb::Create { timeout_ns: FOREVER, objects });
+    assert_eq!(outcomes(&replies), [(10, '-')]);
 }
 
 #[test]

@@ -89,9 +89,9 @@ impl Model {
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Refusal::Exists(pair[0]));
         }
-        let asked = asked(objects);
-        if asked > u128::from(self.config.capacity_bytes) {
-            let asked = u64::try_from(asked).unwrap_or(u64::MAX);
+        let bytes = || objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX));
+        if bytes().map(|bytes| u128::from(bytes).div_ceil(64) * 64).sum::<u128>() > self.config.capacity_bytes.into() {
+            let asked = bytes().fold(0, u64::saturating_add);
             return Err(Refusal::Full(Shortage { asked, ..self.shortage_without_pins() }));
         }
         if self.objects.len() + objects.len() > self.config.slots_max as usize {
@@ -259,9 +259,4 @@ impl Model {
         self.generations.insert(slot, object.record.generation + 1);
         self.totals.aborts += 1;
     }
-}
-
-/// What is asked for in all, beyond what a machine counts included.
-fn asked(objects: &[Wanted]) -> u128 {
-    objects.iter().map(|wanted| u128::from(wanted.bytes().unwrap_or(u64::MAX))).sum()
 }

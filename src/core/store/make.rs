@@ -89,7 +89,7 @@ impl Store {
 
     /// What can be refused without looking for room.
     fn check_new(&mut self, objects: &[Wanted]) -> Result<(), Refusal> {
-        let mut asked: u64 = 0;
+        let (mut asked, mut needed): (u64, u64) = (0, 0);
         for wanted in objects {
             if wanted.metadata_bytes > METADATA_BYTES_MAX {
                 return Err(Refusal::Limit { what: "bytes of metadata", limit: METADATA_BYTES_MAX.into() });
@@ -97,13 +97,15 @@ impl Store {
             if self.slots.find(wanted.id).is_some() {
                 return Err(Refusal::Exists(wanted.id));
             }
-            asked = asked.saturating_add(wanted.bytes().unwrap_or(u64::MAX));
+            let bytes = wanted.bytes().unwrap_or(u64::MAX);
+            asked = asked.saturating_add(bytes);
+            needed = needed.saturating_add(self.arena.reserved_bytes(Extent { bytes, ..Extent::default() }));
         }
         let ids: Vec<ObjectId> = objects.iter().map(|wanted| wanted.id).collect();
         if let Some(id) = repeated(ids) {
             return Err(Refusal::Exists(id));
         }
-        if asked > self.config.capacity_bytes {
+        if needed > self.config.capacity_bytes {
             return Err(Refusal::Full(Shortage { asked, ..self.shortage_without_pins() }));
         }
         if objects.len() > self.slots.vacancies() {
