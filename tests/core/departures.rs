@@ -1,6 +1,6 @@
 //! What clients leave behind.
 
-use plasmad_core::{ClientId, Effect, Event, Verb, WhenFull};
+use plasmad_core::{ClientId, Effect, Event, Residence, SlotNumber, Verb, WhenFull};
 use plasmad_wire::limits::FOREVER;
 
 use super::{Fixture, created, name, outcomes};
@@ -40,6 +40,15 @@ fn a_closed_connection_keeps_its_claims() {
     let mut store = Fixture::new(4096, WhenFull::Evict);
     store.put(1, 4096);
     store.pin(3, 1);
+    assert_eq!(store.happens(Event::ConnectionClosed { client: ClientId(3) }), []);
+    assert_eq!(outcomes(&store.create(2, 10, 0, 10, 64)), [(10, '-')]);
+}
+
+#[test]
+fn a_closed_connection_keeps_the_claims_its_client_made_by_itself() {
+    let mut store = Fixture::new(4096, WhenFull::Evict);
+    store.put(1, 4096);
+    assert_eq!(store.pages.pin(ClientId(3), SlotNumber(0), 1), Some(0));
     assert_eq!(store.happens(Event::ConnectionClosed { client: ClientId(3) }), []);
     assert_eq!(outcomes(&store.create(2, 10, 0, 10, 64)), [(10, '-')]);
 }
