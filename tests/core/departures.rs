@@ -1,7 +1,8 @@
 //! What clients leave behind.
 
-use plasmad_core::{ClientId, Effect, Event, Residence, SlotNumber, Verb, WhenFull};
+use plasmad_core::{ClientId, Effect, Event, Reply, Residence, SlotNumber, Verb, WhenFull};
 use plasmad_wire::limits::FOREVER;
+use plasmad_wire::{Handle, Pin};
 
 use super::{Fixture, created, name, outcomes};
 
@@ -51,4 +52,15 @@ fn a_closed_connection_keeps_the_claims_its_client_made_by_itself() {
     assert_eq!(store.pages.pin(ClientId(3), SlotNumber(0), 1), Some(0));
     assert_eq!(store.happens(Event::ConnectionClosed { client: ClientId(3) }), []);
     assert_eq!(outcomes(&store.create(2, 10, 0, 10, 64)), [(10, '-')]);
+}
+
+#[test]
+fn a_claim_its_client_made_by_itself_can_be_released_over_the_socket() {
+    let mut store = Fixture::new(4096, WhenFull::Evict);
+    store.put(1, 4096);
+    let handle = Handle { slot: 0, generation: 1 };
+    let word = store.pages.pin(ClientId(3), SlotNumber(0), 1).expect("the page is empty");
+    let release = Verb::Release { pins: vec![Pin { word, handle }] };
+    assert_eq!(store.asks(3, 1, release), [(3, 1, Reply::Done(1))]);
+    created(&store.create(2, 10, 0, 10, 4096));
 }
