@@ -3,4 +3,5 @@
 #[path = "core/mod.rs"]
 mod core_rules;
 mod model;
+mod sim;
 mod support;

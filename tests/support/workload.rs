@@ -63,6 +63,11 @@ impl Workload {
         clients.into_keys().map(|client| Event::ClientGone { client }).collect()
     }
 
+    /// A client has pinned by itself, and may give that back like any other pin.
+    pub(crate) fn has_pinned(&mut self, client: ClientId, pin: Pin) {
+        self.clients.entry(client).and_modify(|known| known.pins.push(pin));
+    }
+
     /// The clients hear their answers.
     pub(crate) fn told(&mut self, effects: &[Effect]) {
         for effect in effects {
