@@ -37,7 +37,7 @@ fn core_against_model_fifty_thousand() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation; run it with --release")]
+#[cfg_attr(debug_assertions, ignore = "half a minute without optimisation; run it with --release")]
 fn core_against_model_one_million() {
     against_model(100..130, 1_000_000 / 30 + 1);
 }

@@ -16,7 +16,7 @@ fn two_hundred_seeds_keep_the_promises() {
 }
 
 #[test]
-#[ignore = "takes minutes: the long run"]
+#[ignore = "the long run: a minute with optimisation"]
 fn ten_thousand_seeds_keep_the_promises() {
     keep_the_promises(1000..11_000);
 }
