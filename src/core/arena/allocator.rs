@@ -230,10 +230,10 @@ impl Allocator {
     }
 }
 
-/// Where a request lies in a free range, if it fits: small ones at the front, large ones at the back.
+/// Where a request lies in a free range, if it fits: at the front, on the first multiple of its alignment.
 ///
-/// Keeping the two apart keeps short-lived small objects from cutting up the long pieces that large ones need.
-/// Large requests start on a page, so one at the back of an odd range leaves a sliver behind it.
+/// From 1 MiB up that is a page, so an odd range keeps a sliver before it: 1 MiB in a range from 64 lies at 4096,
+/// and 4032 bytes stay a hole.
 pub(super) fn place_in(offset: u64, range_bytes: u64, bytes: u64) -> Option<u64> {
     let start = offset.next_multiple_of(alignment(bytes));
     (start.checked_add(reserved(bytes))? <= offset + range_bytes).then_some(start)

@@ -104,6 +104,13 @@ impl SlotTable {
         Handle { slot: slot.0, generation: self[slot].generation }
     }
 
+    /// What a claim on a slot keeps in place. Claims are written by clients, so a slot may be named that holds
+    /// no object, or never held one: such a claim keeps nothing.
+    pub fn claimed_bytes(&self, slot: SlotNumber) -> u64 {
+        let claimed = self.slots.get(slot.0 as usize).filter(|object| object.state != State::Free);
+        claimed.map_or(0, |object| object.extent.bytes)
+    }
+
     /// How many more objects the table takes.
     pub fn vacancies(&self) -> usize {
         self.free.len() + (self.slots_max as usize - self.slots.len())

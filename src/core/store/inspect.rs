@@ -44,7 +44,7 @@ impl Store {
             free_bytes: self.arena.free_bytes(),
             largest_hole_bytes: self.arena.largest_hole_bytes(),
             high_water_bytes: self.arena.high_water_bytes(),
-            pinned_bytes: self.pinned.members().iter().map(|slot| self.slots[*slot].extent.bytes).sum(),
+            pinned_bytes: self.pinned.members().iter().map(|slot| self.slots.claimed_bytes(*slot)).sum(),
             unsealed_bytes: self.unsealed_bytes,
             evictable_bytes: self.droppable_bytes,
             created: (self.slots.findable_count() as u64) - self.sealed_count,
@@ -76,7 +76,7 @@ impl Store {
             *pins += 1;
             slots.insert(slot);
         });
-        let bytes = |slots: &BTreeSet<SlotNumber>| slots.iter().map(|slot| self.slots[*slot].extent.bytes).sum();
+        let bytes = |slots: &BTreeSet<SlotNumber>| slots.iter().map(|slot| self.slots.claimed_bytes(*slot)).sum();
         let mut holders: Vec<Holding> = by_client
             .iter()
             .map(|(client, (pins, slots))| Holding { client: *client, pins: *pins, bytes: bytes(slots) })

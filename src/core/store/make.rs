@@ -46,37 +46,37 @@ impl Store {
 
     /// Serves the line from its head until somebody has to go on waiting.
     pub(super) fn serve_creates<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
-        while let Some((place, wait)) = self.creates.first() {
-            let (client, objects) = (wait.client, wait.objects.clone());
-            let answer = match self.check_new(&objects) {
-                Err(refusal) => Err(refusal),
-                Ok(()) => match self.try_create(turn, client, &objects) {
-                    Some(answer) => answer,
-                    None => break,
-                },
-            };
-            if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
-                self.answer(turn, client, tag, answer);
-            }
-        }
+        while self.serve_first(turn) {}
         self.room_changed = false;
     }
 
     /// A create's time is up. Those behind it may fit where it didn't.
     pub(super) fn expire_create<R: Residence>(&mut self, turn: &mut Turn<'_, R>, place: u64) {
-        let Some((_, wait)) = self.creates.first().filter(|(first, _)| *first == place) else {
+        if self.creates.first().is_none_or(|(first, _)| first != place) {
             return self.refuse_create(turn, place);
-        };
-        // Pins that clients let go by themselves make no event, so the first in line looks once more.
-        let (client, objects) = (wait.client, wait.objects.clone());
-        match self.try_create(turn, client, &objects) {
-            None => self.refuse_create(turn, place),
-            Some(answer) => {
-                if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
-                    self.answer(turn, client, tag, answer);
-                }
-            }
         }
+        // Pins that clients let go by themselves make no event, so the first in line looks once more.
+        if !self.serve_first(turn) {
+            self.refuse_create(turn, place);
+        }
+    }
+
+    /// Answers the first in line, unless it has to go on waiting or there is none.
+    fn serve_first<R: Residence>(&mut self, turn: &mut Turn<'_, R>) -> bool {
+        let Some((place, wait)) = self.creates.first() else { return false };
+        let (client, objects) = (wait.client, wait.objects.clone());
+        // Others went before it since it came: its ids may be taken now, and the table full.
+        let answer = match self.check_new(&objects) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => match self.try_create(turn, client, &objects) {
+                Some(answer) => answer,
+                None => return false,
+            },
+        };
+        if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
+            self.answer(turn, client, tag, answer);
+        }
+        true
     }
 
     fn refuse_create<R: Residence>(&mut self, turn: &mut Turn<'_, R>, place: u64) {
@@ -89,7 +89,7 @@ impl Store {
 
     /// What can be refused without looking for room.
     fn check_new(&mut self, objects: &[Wanted]) -> Result<(), Refusal> {
-        let mut asked: u64 = 0;
+        let (mut asked, mut needed): (u64, u64) = (0, 0);
         for wanted in objects {
             if wanted.metadata_bytes > METADATA_BYTES_MAX {
                 return Err(Refusal::Limit { what: "bytes of metadata", limit: METADATA_BYTES_MAX.into() });
@@ -97,13 +97,15 @@ impl Store {
             if self.slots.find(wanted.id).is_some() {
                 return Err(Refusal::Exists(wanted.id));
             }
-            asked = asked.saturating_add(wanted.bytes().unwrap_or(u64::MAX));
+            let bytes = wanted.bytes().unwrap_or(u64::MAX);
+            asked = asked.saturating_add(bytes);
+            needed = needed.saturating_add(self.arena.reserved_bytes(Extent { bytes, ..Extent::default() }));
         }
         let ids: Vec<ObjectId> = objects.iter().map(|wanted| wanted.id).collect();
         if let Some(id) = repeated(ids) {
             return Err(Refusal::Exists(id));
         }
-        if asked > self.config.capacity_bytes {
+        if needed > self.config.capacity_bytes {
             return Err(Refusal::Full(Shortage { asked, ..self.shortage_without_pins() }));
         }
         if objects.len() > self.slots.vacancies() {

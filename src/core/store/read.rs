@@ -150,7 +150,8 @@ impl Store {
         }
         self.room_changed |= released > 0;
         if let Some(ledger) = self.clients.ledger(client) {
-            ledger.pins -= u64::from(released);
+            // Pins the client made by itself are given back here too, and were never counted.
+            ledger.pins = ledger.pins.saturating_sub(u64::from(released));
         }
         self.forget_if_finished(turn, client);
         not_held.map_or(Ok(Reply::Done(released)), Err)

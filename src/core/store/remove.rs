@@ -128,7 +128,8 @@ impl Store {
     /// A client whose socket is closed and that holds nothing will never be heard of again.
     pub(super) fn forget_if_finished<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId) {
         let finished = self.clients.ledger(client).is_some_and(|it| !it.connected && it.is_empty());
-        if finished {
+        // The ledger doesn't count the pins a client makes by itself; only its page tells.
+        if finished && !claims_anything(turn, client) {
             self.client_gone(turn, client);
         }
     }
@@ -139,4 +140,10 @@ impl Store {
             self.stop_waiting(key);
         }
     }
+}
+
+fn claims_anything<R: Residence>(turn: &mut Turn<'_, R>, client: ClientId) -> bool {
+    let mut found = false;
+    turn.residence.holders(&mut |holder, _| found |= holder == client);
+    found
 }

@@ -1,0 +1,126 @@
+//! Drives the core and the model side by side and compares after every operation.
+
+use plasmad_core::{ClientId, Config, Effect, Event, Nanos, RequestTag, Store, Verb, WhenFull};
+use plasmad_wire::{Handle, ObjectId, Role};
+
+use super::faulty::{Fault, Faulty};
+use super::state::{Model, Seen};
+use super::transcript::Transcript;
+use crate::support::{Checked, Pages, Violation, Workload, ensure, guarded};
+
+/// Where a run went wrong.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The seed that shows it again.
+    pub(super) seed: u64,
+    /// After so many operations.
+    pub(super) operation: u64,
+    /// How.
+    pub(super) violation: Violation,
+}
+
+/// Runs so many operations; the seed decides all of them, and how the store behaves when it is full.
+pub(super) fn run(seed: u64, operations: u64, fault: Fault) -> Result<Seen, Failure> {
+    let mut driver = Driver::new(seed, fault);
+    let result = guarded(|| driver.run(operations));
+    match result {
+        Ok(()) => Ok(driver.model.seen),
+        Err(violation) => Err(Failure { seed, operation: driver.operation, violation }),
+    }
+}
+
+struct Driver {
+    store: Store,
+    model: Model,
+    faulty: Faulty,
+    workload: Workload,
+    operation: u64,
+    high_water_bytes: u64,
+}
+
+impl Driver {
+    fn new(seed: u64, fault: Fault) -> Self {
+        let when_full = [WhenFull::Spill, WhenFull::Evict, WhenFull::Refuse][(seed % 3) as usize];
+        let config = Config { capacity_bytes: CAPACITY_BYTES, slots_max: SLOTS, hash_seed: [seed, 1], when_full };
+        Self {
+            store: Store::new(config),
+            model: Model::new(config, PIN_WORDS),
+            faulty: Faulty { pages: Pages::new(PIN_WORDS), fault },
+            workload: Workload::new(seed, CAPACITY_BYTES),
+            operation: 0,
+            high_water_bytes: 0,
+        }
+    }
+
+    fn run(&mut self, operations: u64) -> Checked {
+        for _ in 0..operations {
+            let step = self.workload.step(self.store.next_deadline());
+            self.faulty.pages.set_fill_fails(step.fill_fails);
+            if self.faulty.is_betrayed_by(&step.event) {
+                continue;
+            }
+            self.operate(step.now, step.event)?;
+        }
+        self.faulty.pages.set_fill_fails(false);
+        self.empty_the_store()
+    }
+
+    /// One operation; the clients hear what came of it.
+    fn operate(&mut self, now: Nanos, event: Event) -> Checked {
+        self.operation += 1;
+        let mut effects = Vec::new();
+        self.store.handle(now, event.clone(), &mut self.faulty, &mut effects);
+        self.faulty.corrupt(&mut effects);
+        self.workload.told(&effects);
+        let mut said = Transcript::new(effects, self.faulty.pages.take_calls());
+        let followed = self.model.follow(now, event.clone(), &mut said).and_then(|()| said.finish());
+        let compared = followed.and_then(|()| self.compare());
+        compared.map_err(|violation| Violation(format!("{}\n   after {event:?}", violation.0)))
+    }
+
+    fn compare(&mut self) -> Checked {
+        let deadlines = (self.store.next_deadline(), self.model.next_deadline());
+        ensure!(deadlines.0 == deadlines.1, "deadlines: the core's and the model's {deadlines:?}");
+        ensure!(self.store.wants_tick() == self.model.sweep_due, "wants a tick: {}", self.store.wants_tick());
+        let reached = self.store.high_water_bytes();
+        let possible = self.model.high_water_bytes.max(self.high_water_bytes)..=CAPACITY_BYTES;
+        ensure!(possible.contains(&reached), "high water at {reached}, not in {possible:?}");
+        self.high_water_bytes = reached;
+        let clients = self.model.clients.iter();
+        let pins: Vec<(ClientId, u32, Handle)> = clients
+            .flat_map(|(client, known)| known.pins.iter().map(|(word, handle)| (*client, *word, *handle)))
+            .collect();
+        let claims: Vec<_> = self.faulty.pages.claims().collect();
+        ensure!(pins == claims, "pages hold {claims:?}\n   not {pins:?}");
+        Ok(())
+    }
+
+    /// When all clients are gone and everything is deleted, the arena is one hole again.
+    fn empty_the_store(&mut self) -> Checked {
+        let now = self.model.now;
+        self.workload.farewell().into_iter().try_for_each(|event| self.operate(now, event))?;
+        self.operate(now, Event::ClientJoined { client: LAST, role: Role::Writer })?;
+        let ids: Vec<ObjectId> = self.model.objects.values().map(|object| object.record.id).collect();
+        let tag = RequestTag { number: 1, kind: 7, silent: false };
+        self.operate(now, Event::Asked { client: LAST, tag, verb: Verb::Delete { ids } })?;
+        let objects = &self.model.objects;
+        ensure!(objects.is_empty(), "left behind: {objects:?}");
+        self.operate(now, Event::Asked { client: LAST, tag, verb: Verb::Stats })?;
+        ensure!(self.model.largest_hole_bytes() == CAPACITY_BYTES, "the arena is not whole");
+        let mut effects = Vec::new();
+        self.store.handle(now, Event::ClientGone { client: LAST }, &mut self.faulty, &mut effects);
+        ensure!(effects == [Effect::Forget { client: LAST }], "the last one's farewell: {effects:?}");
+        Ok(())
+    }
+}
+
+/// Small, so that memory is short most of the time; large enough for two objects that start on a page.
+const CAPACITY_BYTES: u64 = 5 * 512 * 1024;
+
+/// Fewer than the ids of the workload, so that the table is full at times.
+const SLOTS: u32 = 48;
+
+/// Few, so that pages are full at times.
+const PIN_WORDS: usize = 6;
+
+const LAST: ClientId = ClientId(u64::MAX);

@@ -1,0 +1,121 @@
+//! Shared memory that can be broken on purpose, to see that the checker notices.
+
+use plasmad_core::residence::{FillFailed, Pinned, Record};
+use plasmad_core::slot::SlotSet;
+use plasmad_core::{ClientId, Effect, Event, Reply, Residence, SlotNumber, Verb};
+use plasmad_wire::{Extent, Handle, Pin};
+
+use crate::support::Pages;
+
+/// Honest pages, and what is wrong with them.
+pub(super) struct Faulty {
+    pub(super) pages: Pages,
+    pub(super) fault: Fault,
+}
+
+/// What is broken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    /// Nothing.
+    None,
+    /// Every eighth slot's pins are told and not kept.
+    ForgetsPins,
+    /// Scans see no pins, so a delete frees what is pinned.
+    ScansNothing,
+    /// Neither scans nor retractions see pins of sealed objects, so what is pinned is dropped.
+    RetractsPinned,
+    /// Objects are shown with another generation than their handles have.
+    PublishesStale,
+    /// One number in an answer is wrong.
+    MiscountsReply,
+    /// Answers to creates are lost.
+    LosesReply,
+    /// Two answers of one event come in the wrong order.
+    SwapsReplies,
+    /// New objects are told to lie a cache line before their place.
+    ShiftsExtents,
+}
+
+impl Faulty {
+    /// What is wrong with the core's answers.
+    pub(super) fn corrupt(&self, effects: &mut Vec<Effect>) {
+        match self.fault {
+            Fault::MiscountsReply => effects.iter_mut().for_each(|effect| {
+                if let Effect::Reply { reply: Reply::Done(count), .. } = effect {
+                    *count += u32::from(*count == 2);
+                }
+            }),
+            Fault::LosesReply => {
+                effects.retain(|effect| !matches!(effect, Effect::Reply { reply: Reply::Created(_), .. }));
+            }
+            Fault::SwapsReplies => effects.reverse(),
+            Fault::ShiftsExtents => effects.iter_mut().for_each(|effect| {
+                if let Effect::Reply { reply: Reply::Created(made), .. } = effect {
+                    made.iter_mut().for_each(|(_, extent)| extent.offset = extent.offset.saturating_sub(64));
+                }
+            }),
+            Fault::None | Fault::ForgetsPins | Fault::ScansNothing | Fault::RetractsPinned | Fault::PublishesStale => {}
+        }
+    }
+
+    /// Stats count pins, so they would tell of hidden ones before those do any harm.
+    pub(super) fn is_betrayed_by(&self, event: &Event) -> bool {
+        let hides_pins = matches!(self.fault, Fault::ScansNothing | Fault::RetractsPinned);
+        hides_pins && matches!(event, Event::Asked { verb: Verb::Stats, .. })
+    }
+}
+
+impl Residence for Faulty {
+    fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed> {
+        self.pages.fill(extent, data, metadata)
+    }
+
+    fn publish(&mut self, slot: SlotNumber, record: &Record) {
+        let stale = u64::from(self.fault == Fault::PublishesStale && record.generation > 1);
+        self.pages.publish(slot, &Record { generation: record.generation - stale, ..*record });
+    }
+
+    fn pin(&mut self, client: ClientId, slot: SlotNumber, generation: u64) -> Option<u32> {
+        let word = self.pages.pin(client, slot, generation)?;
+        if self.fault == Fault::ForgetsPins && slot.0.is_multiple_of(8) {
+            self.pages.unpin(client, Pin { word, handle: Handle { slot: slot.0, generation } });
+        }
+        Some(word)
+    }
+
+    fn unpin(&mut self, client: ClientId, pin: Pin) -> bool {
+        self.pages.unpin(client, pin)
+    }
+
+    fn pinned(&mut self, into: &mut SlotSet) {
+        match self.fault {
+            Fault::ScansNothing => {}
+            Fault::RetractsPinned => self.pages.pinned_out_of_sight(into),
+            _ => self.pages.pinned(into),
+        }
+    }
+
+    fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
+        self.pages.holders(visit);
+    }
+
+    fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {
+        if self.fault == Fault::RetractsPinned {
+            self.pages.retract_pinned_too(window);
+            return Ok(());
+        }
+        self.pages.retract(window)
+    }
+
+    fn doom(&mut self, slot: SlotNumber) {
+        self.pages.doom(slot);
+    }
+
+    fn free(&mut self, slot: SlotNumber, next_generation: u64) {
+        self.pages.free(slot, next_generation);
+    }
+
+    fn leave(&mut self, client: ClientId) {
+        self.pages.leave(client);
+    }
+}

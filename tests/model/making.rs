@@ -1,0 +1,262 @@
+//! Create, seal and abort.
+
+use plasmad_core::effect::Shortage;
+use plasmad_core::event::Wanted;
+use plasmad_core::residence::Record;
+use plasmad_core::{ClientId, Refusal, Reply, RequestTag};
+use plasmad_wire::limits::METADATA_BYTES_MAX;
+use plasmad_wire::{Extent, Handle, ObjectId};
+
+use super::state::{Model, Object, Purpose, reserved};
+use super::transcript::Transcript;
+use crate::support::{Call, Checked, Violation, ensure};
+
+impl Model {
+    pub(super) fn create(
+        &mut self,
+        said: &mut Transcript,
+        client: ClientId,
+        tag: RequestTag,
+        timeout_ns: u64,
+        objects: Vec<Wanted>,
+    ) -> Checked {
+        if let Err(refusal) = self.check_new(&objects) {
+            return self.answer(said, client, tag, Err(refusal));
+        }
+        if self.first_create().is_none() && self.try_create(said, client, tag, &objects)? {
+            return Ok(());
+        }
+        if timeout_ns == 0 {
+            let shortage = self.shortage(client, &objects);
+            return self.answer(said, client, tag, Err(Refusal::Full(shortage)));
+        }
+        if let Err(refusal) = self.may_wait(client, tag) {
+            return self.answer(said, client, tag, Err(refusal));
+        }
+        self.start_waiting(client, tag, timeout_ns, Purpose::Create(objects));
+        Ok(())
+    }
+
+    /// In order; who cannot be served holds up all behind.
+    pub(super) fn serve_creates(&mut self, said: &mut Transcript) -> Checked {
+        while let Some(number) = self.first_create() {
+            if !self.serve(said, number)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A create's time is up; only the first in line looks for room once more.
+    pub(super) fn expire_create(&mut self, said: &mut Transcript, number: u64) -> Checked {
+        if self.first_create() == Some(number) && self.serve(said, number)? {
+            return Ok(());
+        }
+        let Some(wait) = self.waits.remove(&number) else { return Ok(()) };
+        self.seen.creates_expired += 1;
+        let Purpose::Create(objects) = wait.purpose else { unreachable!("it is a create") };
+        let shortage = self.shortage(wait.client, &objects);
+        self.answer(said, wait.client, wait.tag, Err(Refusal::Full(shortage)))
+    }
+
+    fn serve(&mut self, said: &mut Transcript, number: u64) -> Checked<bool> {
+        let wait = self.waits[&number].clone();
+        let Purpose::Create(objects) = wait.purpose else { unreachable!("it is a create") };
+        if let Err(refusal) = self.check_new(&objects) {
+            self.waits.remove(&number);
+            self.answer(said, wait.client, wait.tag, Err(refusal))?;
+            return Ok(true);
+        }
+        let served = self.try_create(said, wait.client, wait.tag, &objects)?;
+        if served {
+            self.seen.served_in_line += 1;
+            self.waits.remove(&number);
+        }
+        Ok(served)
+    }
+
+    fn check_new(&mut self, objects: &[Wanted]) -> Result<(), Refusal> {
+        for wanted in objects {
+            if wanted.metadata_bytes > METADATA_BYTES_MAX {
+                return Err(Refusal::Limit { what: "bytes of metadata", limit: METADATA_BYTES_MAX.into() });
+            }
+            if self.find(wanted.id).is_some() {
+                return Err(Refusal::Exists(wanted.id));
+            }
+        }
+        let mut ids: Vec<ObjectId> = objects.iter().map(|wanted| wanted.id).collect();
+        ids.sort();
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Refusal::Exists(pair[0]));
+        }
+        let bytes = || objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX));
+        if bytes().map(|bytes| u128::from(bytes).div_ceil(64) * 64).sum::<u128>() > self.config.capacity_bytes.into() {
+            let asked = bytes().fold(0, u64::saturating_add);
+            return Err(Refusal::Full(Shortage { asked, ..self.shortage_without_pins() }));
+        }
+        if self.objects.len() + objects.len() > self.config.slots_max as usize {
+            self.seen.tables_full += 1;
+            return Err(Refusal::Limit { what: "objects in this store", limit: self.config.slots_max.into() });
+        }
+        Ok(())
+    }
+
+    /// Follows the core's decision whether there is room, and holds it to the rules.
+    fn try_create(
+        &mut self,
+        said: &mut Transcript,
+        client: ClientId,
+        tag: RequestTag,
+        objects: &[Wanted],
+    ) -> Checked<bool> {
+        if matches!(said.next_call(), Some(Call::Free(..))) {
+            self.sweep(said)?;
+        }
+        let Some(reply) = said.found_room(client, tag).cloned() else {
+            self.check_no_room(objects)?;
+            self.sweep_due = false;
+            return Ok(false);
+        };
+        if self.dropped_for(said, objects, &reply) {
+            let window = said.retracted().unwrap_or_default();
+            self.seen.drops_for_one += u64::from(objects.len() == 1);
+            self.seen.drops_for_batch += u64::from(objects.len() > 1);
+            self.check_window(objects, &window)?;
+            window.iter().try_for_each(|slot| self.drop_object(said, slot.0))?;
+            self.sweep_due = false;
+        }
+        if let Reply::Created(_) = reply {
+            self.reserve(said, client, tag, objects)?;
+        } else {
+            self.put(said, client, tag, objects)?;
+        }
+        Ok(true)
+    }
+
+    /// Was the next retraction made for this create, or for one behind it that is served at the same time?
+    fn dropped_for(&self, said: &Transcript, objects: &[Wanted], reply: &Reply) -> bool {
+        match (said.next_call(), objects, reply) {
+            // A put writes before anybody behind it is served.
+            (Some(Call::Retract(_)), _, Reply::Done(_) | Reply::Refused(_)) => true,
+            (Some(Call::Retract(_)), [wanted], _) => !self.fits_one(wanted.bytes().unwrap_or(u64::MAX), &[]),
+            // The slot freed last is used first.
+            (Some(Call::Retract(window)), _, Reply::Created(made)) => {
+                made.iter().any(|(handle, _)| window.iter().any(|slot| slot.0 == handle.slot))
+            }
+            _ => false,
+        }
+    }
+
+    fn reserve(&mut self, said: &mut Transcript, client: ClientId, tag: RequestTag, objects: &[Wanted]) -> Checked {
+        let Reply::Created(made) = said.reply(client, tag)? else {
+            return Err(Violation(format!("not told where to write: {client:?} {tag:?}")));
+        };
+        ensure!(made.len() == objects.len(), "{} objects of {}", made.len(), objects.len());
+        for ((handle, extent), wanted) in made.into_iter().zip(objects) {
+            self.check_placement(extent, wanted, &[])?;
+            self.occupy(client, handle, extent, wanted)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, said: &mut Transcript, client: ClientId, tag: RequestTag, objects: &[Wanted]) -> Checked {
+        let mut extents = Vec::new();
+        for wanted in objects {
+            let Some(Call::Fill { extent, failed, .. }) = said.next_call().cloned() else {
+                return Err(Violation(format!("{:?} was not filled; found {:?}", wanted.id, said.next_call())));
+            };
+            self.check_placement(extent, wanted, &extents)?;
+            let (data_bytes, metadata_bytes) = (wanted.data_bytes as usize, wanted.metadata_bytes as usize);
+            said.call(Call::Fill { extent, data_bytes, metadata_bytes, failed })?;
+            self.raise_high_water(extent);
+            if failed {
+                self.totals.creates += objects.len() as u64;
+                self.totals.aborts += objects.len() as u64;
+                return self.answer(said, client, tag, Err(Refusal::FillFailed(wanted.id)));
+            }
+            extents.push(extent);
+        }
+        for (wanted, extent) in objects.iter().zip(extents) {
+            let Some(Call::Publish(slot, Record { generation, .. })) = said.next_call().cloned() else {
+                return Err(Violation(format!("{:?} was not published; found {:?}", wanted.id, said.next_call())));
+            };
+            self.occupy(client, Handle { slot: slot.0, generation }, extent, wanted)?;
+            self.seal_one(said, slot.0)?;
+        }
+        self.answer(said, client, tag, Ok(Reply::Done(objects.len() as u32)))
+    }
+
+    fn occupy(&mut self, client: ClientId, handle: Handle, extent: Extent, wanted: &Wanted) -> Checked {
+        let Handle { slot, generation } = handle;
+        ensure!(slot < self.config.slots_max && !self.objects.contains_key(&slot), "{handle:?} is in use");
+        let least = self.generations.get(&slot).copied().unwrap_or(1);
+        ensure!(generation >= least, "{handle:?} was used before: {least} is the least");
+        let record = Record {
+            id: wanted.id,
+            generation,
+            extent,
+            data_bytes: wanted.data_bytes,
+            metadata_bytes: wanted.metadata_bytes,
+            format: wanted.format,
+        };
+        let (created_at, evictable) = (self.now, wanted.evictable);
+        let object = Object { record, evictable, creator: client, created_at, sealed_at: None, doomed: false };
+        self.objects.insert(slot, object);
+        self.raise_high_water(extent);
+        self.totals.creates += 1;
+        Ok(())
+    }
+
+    fn raise_high_water(&mut self, extent: Extent) {
+        self.high_water_bytes = self.high_water_bytes.max(extent.offset + reserved(extent.bytes));
+    }
+
+    pub(super) fn seal(
+        &mut self,
+        said: &mut Transcript,
+        client: ClientId,
+        handles: &[Handle],
+    ) -> Checked<Result<Reply, Refusal>> {
+        if let Err(refusal) = self.own_unsealed(client, handles) {
+            return Ok(Err(refusal));
+        }
+        handles.iter().try_for_each(|handle| self.seal_one(said, handle.slot))?;
+        Ok(Ok(Reply::Done(handles.len() as u32)))
+    }
+
+    pub(super) fn abort(&mut self, client: ClientId, handles: &[Handle]) -> Result<Reply, Refusal> {
+        self.own_unsealed(client, handles)?;
+        handles.iter().for_each(|handle| self.give_up(handle.slot));
+        Ok(Reply::Done(handles.len() as u32))
+    }
+
+    fn own_unsealed(&self, client: ClientId, handles: &[Handle]) -> Result<(), Refusal> {
+        let own = self.unsealed(client);
+        if let Some(handle) = handles.iter().find(|it| !self.is_current(**it) || !own.contains(&it.slot)) {
+            return Err(Refusal::NotHeld(*handle));
+        }
+        let mut sorted: Vec<&Handle> = handles.iter().collect();
+        sorted.sort_by_key(|handle| handle.slot);
+        let repeated = sorted.windows(2).find(|pair| pair[0] == pair[1]);
+        repeated.map_or(Ok(()), |pair| Err(Refusal::NotHeld(*pair[0])))
+    }
+
+    fn seal_one(&mut self, said: &mut Transcript, slot: u32) -> Checked {
+        let now = self.now;
+        let object = self.objects.get_mut(&slot).expect("looked at before");
+        object.sealed_at = Some(now);
+        let object = object.clone();
+        said.call(Call::Publish(plasmad_core::SlotNumber(slot), object.record))?;
+        self.totals.seals += 1;
+        if self.may_drop(&object) {
+            self.recency.push(slot);
+        }
+        self.answer_satisfied(said, object.record.id)
+    }
+
+    pub(super) fn give_up(&mut self, slot: u32) {
+        let object = self.objects.remove(&slot).expect("looked at before");
+        self.generations.insert(slot, object.record.generation + 1);
+        self.totals.aborts += 1;
+    }
+}

@@ -1,0 +1,225 @@
+//! The model's state, and the questions that are answered from it by looking at everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plasmad_core::event::Wanted;
+use plasmad_core::residence::Record;
+use plasmad_core::stats::Totals;
+use plasmad_core::{ClientId, Config, Nanos, RequestTag};
+use plasmad_wire::limits::FOREVER;
+use plasmad_wire::{Extent, Handle, ObjectId, Role};
+
+/// A store without allocator, index, queues or counters.
+pub(super) struct Model {
+    pub(super) config: Config,
+    /// Pin words of a page.
+    pub(super) words: usize,
+    pub(super) now: Nanos,
+    /// By slot.
+    pub(super) objects: BTreeMap<u32, Object>,
+    /// The least generation each slot may have next.
+    pub(super) generations: BTreeMap<u32, u64>,
+    /// Slots that may be dropped, least recently used first.
+    pub(super) recency: Vec<u32>,
+    /// Deleted and not freed, oldest first.
+    pub(super) doomed: Vec<u32>,
+    pub(super) clients: BTreeMap<ClientId, Client>,
+    /// Requests that wait, in the order they came.
+    pub(super) waits: BTreeMap<u64, Wait>,
+    pub(super) next_wait: u64,
+    pub(super) sweep_due: bool,
+    pub(super) high_water_bytes: u64,
+    pub(super) totals: Totals,
+    pub(super) seen: Seen,
+}
+
+/// How often the situations that matter came up, so that a run which misses them proves nothing.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Seen {
+    /// One object dropped others.
+    pub(super) drops_for_one: u64,
+    /// A batch dropped others.
+    pub(super) drops_for_batch: u64,
+    /// A create was served after it had waited.
+    pub(super) served_in_line: u64,
+    /// A create was refused at its deadline.
+    pub(super) creates_expired: u64,
+    /// A get or wait was answered by a seal.
+    pub(super) gets_served: u64,
+    /// A deleted object stayed for its pins.
+    pub(super) kept_for_pins: u64,
+    /// A client's page was full.
+    pub(super) pages_full: u64,
+    /// The table was full.
+    pub(super) tables_full: u64,
+}
+
+/// An object, sealed unless `sealed_at` is missing.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    pub(super) record: Record,
+    pub(super) evictable: bool,
+    pub(super) creator: ClientId,
+    pub(super) created_at: Nanos,
+    pub(super) sealed_at: Option<Nanos>,
+    pub(super) doomed: bool,
+}
+
+/// A client.
+pub(super) struct Client {
+    pub(super) role: Role,
+    pub(super) connected: bool,
+    pub(super) pins: BTreeMap<u32, Handle>,
+}
+
+/// A request that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Wait {
+    pub(super) client: ClientId,
+    pub(super) tag: RequestTag,
+    pub(super) since: Nanos,
+    pub(super) deadline: Option<Nanos>,
+    pub(super) purpose: Purpose,
+}
+
+/// What for.
+#[derive(Clone, Debug)]
+pub(super) enum Purpose {
+    Create(Vec<Wanted>),
+    Get { partial: bool, ids: Vec<ObjectId> },
+    Look { count: u32, ids: Vec<ObjectId> },
+}
+
+impl Seen {
+    /// The rarest situation of several runs came up this often.
+    pub(super) fn rarest(runs: &[Self]) -> u64 {
+        let total = |count: fn(&Self) -> u64| runs.iter().map(count).sum::<u64>();
+        let counts = [
+            total(|seen| seen.drops_for_one),
+            total(|seen| seen.drops_for_batch),
+            total(|seen| seen.served_in_line),
+            total(|seen| seen.creates_expired),
+            total(|seen| seen.gets_served),
+            total(|seen| seen.kept_for_pins),
+            total(|seen| seen.pages_full),
+            total(|seen| seen.tables_full),
+        ];
+        counts.into_iter().min().unwrap_or(0)
+    }
+}
+
+impl Model {
+    /// An empty store, for clients with so many pin words.
+    pub(super) fn new(config: Config, words: usize) -> Self {
+        Self {
+            config,
+            words,
+            now: 0,
+            objects: BTreeMap::new(),
+            generations: BTreeMap::new(),
+            recency: Vec::new(),
+            doomed: Vec::new(),
+            clients: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            next_wait: 0,
+            sweep_due: false,
+            high_water_bytes: 0,
+            totals: Totals::default(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// The object an id leads to.
+    pub(super) fn find(&self, id: ObjectId) -> Option<(u32, &Object)> {
+        let found = self.objects.iter().find(|(_, object)| object.record.id == id && !object.doomed);
+        found.map(|(slot, object)| (*slot, object))
+    }
+
+    /// The slot an id leads to, if it is sealed.
+    pub(super) fn find_sealed(&self, id: ObjectId) -> Option<u32> {
+        self.find(id).filter(|(_, object)| object.sealed_at.is_some()).map(|(slot, _)| slot)
+    }
+
+    /// Slots that somebody pins.
+    pub(super) fn pinned(&self) -> BTreeSet<u32> {
+        let handles = self.clients.values().flat_map(|client| client.pins.values());
+        handles.filter(|handle| self.is_current(**handle)).map(|handle| handle.slot).collect()
+    }
+
+    pub(super) fn is_current(&self, handle: Handle) -> bool {
+        self.objects.get(&handle.slot).is_some_and(|object| object.record.generation == handle.generation)
+    }
+
+    /// How many pins a client has on a slot.
+    pub(super) fn pins_on(&self, client: &Client, slot: u32) -> u32 {
+        client.pins.values().filter(|handle| handle.slot == slot && self.is_current(**handle)).count() as u32
+    }
+
+    /// Slots of the unsealed objects of a client.
+    pub(super) fn unsealed(&self, client: ClientId) -> Vec<u32> {
+        let own = |object: &Object| object.creator == client && object.sealed_at.is_none();
+        self.objects.iter().filter(|(_, object)| own(object)).map(|(slot, _)| *slot).collect()
+    }
+
+    pub(super) fn may_drop(&self, object: &Object) -> bool {
+        object.sealed_at.is_some() && !object.doomed && self.config.when_full.may_drop(object.evictable)
+    }
+
+    /// Free pieces from address to address, as if these slots were free as well.
+    pub(super) fn holes_without(&self, gone: &[u32]) -> Vec<(u64, u64)> {
+        let kept = self.objects.iter().filter(|(slot, _)| !gone.contains(slot)).map(|(_, object)| object);
+        let mut used: Vec<Extent> = kept.map(|object| object.record.extent).filter(|it| it.bytes > 0).collect();
+        used.sort_by_key(|extent| extent.offset);
+        let mut holes = Vec::new();
+        let mut end = 0;
+        for extent in used {
+            if end < extent.offset {
+                holes.push((end, extent.offset));
+            }
+            end = extent.offset + reserved(extent.bytes);
+        }
+        if end < self.config.capacity_bytes {
+            holes.push((end, self.config.capacity_bytes));
+        }
+        holes
+    }
+
+    pub(super) fn largest_hole_bytes(&self) -> u64 {
+        self.holes_without(&[]).into_iter().map(|(start, end)| end - start).max().unwrap_or(0)
+    }
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.objects.values().map(|object| reserved(object.record.extent.bytes)).sum()
+    }
+
+    pub(super) fn deadline_after(&self, timeout_ns: u64) -> Option<Nanos> {
+        if timeout_ns == FOREVER { None } else { self.now.checked_add(timeout_ns) }
+    }
+
+    /// The first create in line.
+    pub(super) fn first_create(&self) -> Option<u64> {
+        let creates = self.waits.iter().filter(|(_, wait)| matches!(wait.purpose, Purpose::Create(_)));
+        creates.map(|(number, _)| *number).next()
+    }
+
+    /// The next deadline.
+    pub(super) fn next_deadline(&self) -> Option<Nanos> {
+        self.waits.values().filter_map(|wait| wait.deadline).min()
+    }
+}
+
+impl Object {
+    pub(super) fn handle(&self, slot: u32) -> Handle {
+        Handle { slot, generation: self.record.generation }
+    }
+}
+
+/// What a length takes of the arena.
+pub(super) fn reserved(bytes: u64) -> u64 {
+    bytes.div_ceil(64) * 64
+}
+
+/// Where objects of a length start: on a page from 1 MiB up.
+pub(super) fn alignment(bytes: u64) -> u64 {
+    if bytes >= 1024 * 1024 { 4096 } else { 64 }
+}

@@ -1,0 +1,167 @@
+//! Shared memory that lies about pins from a seed.
+//!
+//! Clients claim and let go of visible objects by themselves, also while the core scans; scans show claims that
+//! nobody has; retractions fail for no reason. The truth is kept beside the lies: nothing may ever be freed, and no
+//! client that lives may be forgotten, under a true claim.
+
+use std::collections::BTreeMap;
+
+use plasmad_core::residence::{FillFailed, Pinned, Record};
+use plasmad_core::slot::SlotSet;
+use plasmad_core::{ClientId, Residence, SlotNumber};
+use plasmad_wire::{Extent, Handle, Pin};
+
+use crate::support::{Pages, Random};
+
+/// True pages, and what is told of them.
+pub(super) struct Liar {
+    pub(super) pages: Pages,
+    random: Random,
+    slots: u32,
+    /// Every object that has memory, sealed or deleted.
+    pub(super) index: BTreeMap<SlotNumber, Shown>,
+    /// Objects shown since somebody last looked.
+    pub(super) published: Vec<Handle>,
+    /// Processes that live; whether they are connected, and so go on pinning.
+    pub(super) alive: BTreeMap<ClientId, bool>,
+    /// Nobody lies any more.
+    pub(super) honest: bool,
+    /// Retractions don't look for claims: a fault to be noticed.
+    pub(super) retracts_blindly: bool,
+    /// What the core must never do, and did.
+    pub(super) crimes: Vec<String>,
+}
+
+/// What the index shows of a slot.
+pub(super) struct Shown {
+    pub(super) record: Record,
+    visible: bool,
+}
+
+impl Liar {
+    pub(super) fn new(seed: u64, slots: u32, words: usize) -> Self {
+        Self {
+            pages: Pages::new(words),
+            random: Random(!seed),
+            slots,
+            index: BTreeMap::new(),
+            published: Vec::new(),
+            alive: BTreeMap::new(),
+            honest: false,
+            retracts_blindly: false,
+            crimes: Vec::new(),
+        }
+    }
+
+    /// Clients pin and let go behind the core's back; the pins they made.
+    pub(super) fn stir(&mut self) -> Vec<(ClientId, Pin)> {
+        let mut made = Vec::new();
+        while !self.honest && self.random.percent(30) {
+            if self.random.percent(50) {
+                made.extend(self.pin_unasked());
+            } else {
+                let claims: Vec<(ClientId, u32, Handle)> = self.pages.claims().collect();
+                if let Some((client, word, handle)) = self.random.pick(&claims).copied() {
+                    self.pages.unpin(client, Pin { word, handle });
+                }
+            }
+        }
+        made
+    }
+
+    fn pin_unasked(&mut self) -> Option<(ClientId, Pin)> {
+        let connected: Vec<ClientId> = self.alive.iter().filter(|it| *it.1).map(|it| *it.0).collect();
+        let visible: Vec<Handle> = self
+            .index
+            .iter()
+            .filter(|(_, shown)| shown.visible)
+            .map(|(slot, shown)| Handle { slot: slot.0, generation: shown.record.generation })
+            .collect();
+        let (client, handle) = (*self.random.pick(&connected)?, *self.random.pick(&visible)?);
+        let word = self.pages.pin(client, SlotNumber(handle.slot), handle.generation)?;
+        Some((client, Pin { word, handle }))
+    }
+
+    /// A slot that is said to be claimed: any, used or not.
+    fn imagined(&mut self) -> Option<SlotNumber> {
+        let lies = !self.honest && self.random.percent(15);
+        lies.then(|| SlotNumber(self.random.below(self.slots.into()) as u32))
+    }
+}
+
+impl Residence for Liar {
+    fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed> {
+        self.pages.fill(extent, data, metadata)
+    }
+
+    fn publish(&mut self, slot: SlotNumber, record: &Record) {
+        self.pages.publish(slot, record);
+        self.published.push(Handle { slot: slot.0, generation: record.generation });
+        if self.index.insert(slot, Shown { record: *record, visible: true }).is_some() {
+            self.crimes.push(format!("{slot:?} was published over another object"));
+        }
+    }
+
+    fn pin(&mut self, client: ClientId, slot: SlotNumber, generation: u64) -> Option<u32> {
+        self.pages.pin(client, slot, generation)
+    }
+
+    fn unpin(&mut self, client: ClientId, pin: Pin) -> bool {
+        self.pages.unpin(client, pin)
+    }
+
+    fn pinned(&mut self, into: &mut SlotSet) {
+        self.pages.pinned(into);
+        if let Some(slot) = self.imagined() {
+            into.insert(slot);
+        }
+        self.stir();
+    }
+
+    fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
+        self.pages.holders(visit);
+        if let Some(slot) = self.imagined() {
+            visit(ClientId(1), slot);
+        }
+        self.stir();
+    }
+
+    fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {
+        self.stir();
+        let mut pinned: Vec<SlotNumber> = window.iter().copied().filter(|slot| self.pages.is_claimed(*slot)).collect();
+        if !self.honest && self.random.percent(15) {
+            pinned.extend(self.random.pick(window));
+        }
+        if !pinned.is_empty() && !self.retracts_blindly {
+            return Err(Pinned(pinned));
+        }
+        for slot in window {
+            self.index.entry(*slot).and_modify(|shown| shown.visible = false);
+        }
+        self.pages.retract_pinned_too(window);
+        Ok(())
+    }
+
+    fn doom(&mut self, slot: SlotNumber) {
+        self.index.entry(slot).and_modify(|shown| shown.visible = false);
+        self.pages.doom(slot);
+    }
+
+    fn free(&mut self, slot: SlotNumber, next_generation: u64) {
+        if self.pages.is_claimed(slot) {
+            self.crimes.push(format!("{slot:?} was freed under a claim"));
+        }
+        if self.index.remove(&slot).is_none_or(|shown| shown.visible || next_generation <= shown.record.generation) {
+            self.crimes.push(format!("{slot:?} was freed while it was visible, or twice"));
+        }
+        self.pages.free(slot, next_generation);
+    }
+
+    fn leave(&mut self, client: ClientId) {
+        let claims = self.pages.claims().filter(|(whose, ..)| *whose == client).count();
+        if self.alive.contains_key(&client) && claims > 0 {
+            self.crimes.push(format!("{client:?} lives, and its {claims} claims were forgotten"));
+        }
+        self.pages.leave(client);
+    }
+}

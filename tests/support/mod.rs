@@ -1,0 +1,11 @@
+//! What several kinds of tests share: random numbers, shared memory without lies, random clients.
+
+mod pages;
+mod random;
+mod violation;
+mod workload;
+
+pub(crate) use pages::{Call, Pages};
+pub(crate) use random::Random;
+pub(crate) use violation::{Checked, Violation, ensure, guarded, seeds};
+pub(crate) use workload::Workload;

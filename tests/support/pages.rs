@@ -1,0 +1,165 @@
+//! Shared memory that tells the truth: an index, a page of pin words per client, and a record of every change.
+//!
+//! It judges nothing. Whoever checks the core reads what the core did from [`Pages::take_calls`].
+
+use std::collections::BTreeMap;
+
+use plasmad_core::residence::{FillFailed, Pinned, Record};
+use plasmad_core::slot::SlotSet;
+use plasmad_core::{ClientId, Residence, SlotNumber};
+use plasmad_wire::{Extent, Handle, Pin};
+
+/// The pages of all clients, and the index.
+pub(crate) struct Pages {
+    words: usize,
+    claims: BTreeMap<ClientId, Vec<Option<Handle>>>,
+    index: BTreeMap<SlotNumber, Shown>,
+    calls: Vec<Call>,
+    fill_fails: bool,
+}
+
+/// A change the core made, scans and pins left out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Call {
+    /// Bytes of data and metadata went to an extent, or did not.
+    Fill { extent: Extent, data_bytes: usize, metadata_bytes: usize, failed: bool },
+    /// An object was shown.
+    Publish(SlotNumber, Record),
+    /// Objects were taken out of sight.
+    Retract(Vec<SlotNumber>),
+    /// An object was taken out of sight for good.
+    Doom(SlotNumber),
+    /// A slot's memory is free; its next generation.
+    Free(SlotNumber, u64),
+    /// A client's claims are void.
+    Leave(ClientId),
+}
+
+/// What the index shows of a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shown {
+    /// The object.
+    pub(crate) record: Record,
+    /// New claims are possible.
+    pub(crate) visible: bool,
+}
+
+impl Pages {
+    /// Pages of `words` pin words each.
+    pub(crate) fn new(words: usize) -> Self {
+        Self { words, claims: BTreeMap::new(), index: BTreeMap::new(), calls: Vec::new(), fill_fails: false }
+    }
+
+    /// From now on the arena can, or cannot, be written.
+    pub(crate) fn set_fill_fails(&mut self, fails: bool) {
+        self.fill_fails = fails;
+    }
+
+    /// The changes since the last time.
+    pub(crate) fn take_calls(&mut self) -> Vec<Call> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// Every claim: whose, in which word, on what.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = (ClientId, u32, Handle)> {
+        self.claims.iter().flat_map(|(client, page)| {
+            let words = page.iter().enumerate();
+            words.filter_map(|(word, claim)| claim.map(|handle| (*client, word as u32, handle)))
+        })
+    }
+
+    /// Does anybody claim what the slot holds now?
+    pub(crate) fn is_claimed(&self, slot: SlotNumber) -> bool {
+        self.claims().any(|(_, _, handle)| self.claimed_slot(handle) == Some(slot))
+    }
+
+    /// Takes slots out of sight without looking for pins: what a broken retraction does.
+    pub(crate) fn retract_pinned_too(&mut self, window: &[SlotNumber]) {
+        for slot in window {
+            self.index.entry(*slot).and_modify(|shown| shown.visible = false);
+        }
+        self.calls.push(Call::Retract(window.to_vec()));
+    }
+
+    /// Claims on deleted objects only: what a broken scan sees.
+    pub(crate) fn pinned_out_of_sight(&self, into: &mut SlotSet) {
+        for (_, _, handle) in self.claims() {
+            let slot = self.claimed_slot(handle);
+            slot.filter(|slot| !self.index[slot].visible).into_iter().for_each(|slot| {
+                into.insert(slot);
+            });
+        }
+    }
+
+    /// The slot a claim is on, unless the claim is stale.
+    fn claimed_slot(&self, handle: Handle) -> Option<SlotNumber> {
+        let slot = SlotNumber(handle.slot);
+        let same = self.index.get(&slot).is_some_and(|shown| shown.record.generation == handle.generation);
+        same.then_some(slot)
+    }
+}
+
+impl Residence for Pages {
+    fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed> {
+        let (data_bytes, metadata_bytes, failed) = (data.len(), metadata.len(), self.fill_fails);
+        self.calls.push(Call::Fill { extent, data_bytes, metadata_bytes, failed });
+        if failed { Err(FillFailed) } else { Ok(()) }
+    }
+
+    fn publish(&mut self, slot: SlotNumber, record: &Record) {
+        self.index.insert(slot, Shown { record: *record, visible: true });
+        self.calls.push(Call::Publish(slot, *record));
+    }
+
+    fn pin(&mut self, client: ClientId, slot: SlotNumber, generation: u64) -> Option<u32> {
+        let page = self.claims.entry(client).or_insert_with(|| vec![None; self.words]);
+        let word = page.iter().position(Option::is_none)?;
+        page[word] = Some(Handle { slot: slot.0, generation });
+        Some(word as u32)
+    }
+
+    fn unpin(&mut self, client: ClientId, pin: Pin) -> bool {
+        let word = self.claims.get_mut(&client).and_then(|page| page.get_mut(pin.word as usize));
+        word.is_some_and(|word| word.take_if(|claim| *claim == pin.handle).is_some())
+    }
+
+    fn pinned(&mut self, into: &mut SlotSet) {
+        for (_, _, handle) in self.claims() {
+            if let Some(slot) = self.claimed_slot(handle) {
+                into.insert(slot);
+            }
+        }
+    }
+
+    fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
+        for (client, _, handle) in self.claims() {
+            if let Some(slot) = self.claimed_slot(handle) {
+                visit(client, slot);
+            }
+        }
+    }
+
+    fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {
+        let pinned: Vec<SlotNumber> = window.iter().copied().filter(|slot| self.is_claimed(*slot)).collect();
+        if !pinned.is_empty() {
+            return Err(Pinned(pinned));
+        }
+        self.retract_pinned_too(window);
+        Ok(())
+    }
+
+    fn doom(&mut self, slot: SlotNumber) {
+        self.index.entry(slot).and_modify(|shown| shown.visible = false);
+        self.calls.push(Call::Doom(slot));
+    }
+
+    fn free(&mut self, slot: SlotNumber, next_generation: u64) {
+        self.index.remove(&slot);
+        self.calls.push(Call::Free(slot, next_generation));
+    }
+
+    fn leave(&mut self, client: ClientId) {
+        self.claims.remove(&client);
+        self.calls.push(Call::Leave(client));
+    }
+}
