@@ -50,7 +50,7 @@ def figures_of(answers: Mapping[str, Answer]) -> dict[str, str | int | float]:
     """The figures of FIGURES as these answers give them, rounded as they are written there."""
     carrier, delay = answers["mean delay per carrier"][0]
     origin, dest, flights = answers["ten busiest routes"][0]
-    wind = dict(answers["delay in strong wind"])
+    wind: dict[str, float] = dict(answers["delay in strong wind"])
     return {
         "worst carrier": carrier,
         "its mean delay": round(delay, 4),
