@@ -1,1 +1,62 @@
-//! Skeleton.
+//! Client of the plasmad object store: create, seal, get and share objects with other processes of this machine.
+//!
+//! A [`Store`] is a connection to the daemon that many threads may use. Objects are written once through a
+//! [`Writer`] (or [`Store::put`]), and read without copying through a [`Buffer`], which keeps its object where it is
+//! until it is dropped.
+//!
+//! ```
+//! # fn main() -> plasmad_client::Result<()> {
+//! # let daemon = plasmad_client::testing::Daemon::start();
+//! # let path = daemon.socket();
+//! use plasmad_client::{CreateOptions, Store, Timeout};
+//!
+//! let store = Store::connect(path)?;
+//! let id = store.put(b"hello", &CreateOptions::default())?;
+//! let hello = store.get(id, Timeout::NO_WAIT)?;
+//! assert_eq!(&hello[..], b"hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `store` | [`Store`]: connecting, closing, fork, reconnecting |
+//! | `verbs`, `get`, `put` | its verbs |
+//! | `writer`, `buffer` | the two kinds of object bytes |
+//! | `connection`, `outgoing`, `incoming` | requests and answers of many threads on one socket, without a thread of its own |
+//! | `handshake`, `arena`, `session` | from a socket path to mapped memory |
+//! | [`id`], `error`, `options`, `timeout`, `interrupt` | what they speak of |
+
+#![forbid(unsafe_code)]
+
+mod arena;
+mod buffer;
+mod connection;
+mod error;
+mod get;
+mod handshake;
+pub mod id;
+mod incoming;
+mod interrupt;
+mod options;
+mod outgoing;
+mod put;
+mod session;
+mod store;
+#[doc(hidden)]
+pub mod testing;
+mod timeout;
+mod verbs;
+mod writer;
+
+pub use buffer::Buffer;
+pub use error::{Error, Outcome, Pending, Result};
+pub use options::{CreateOptions, Options, default_socket_path};
+pub use plasmad_wire::error::{Full, Holder};
+pub use plasmad_wire::response::{Evicted, ExtentInfo, FilePlace, ObjectInfo, Pong};
+pub use plasmad_wire::value::ObjectState;
+pub use plasmad_wire::{Format, ObjectId, Role};
+pub use store::{Store, Welcome};
+pub use timeout::Timeout;
+pub use verbs::Listing;
+pub use writer::Writer;

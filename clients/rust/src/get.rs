@@ -1,0 +1,80 @@
+//! Getting sealed objects.
+
+use std::sync::Arc;
+
+use plasmad_wire::request::Get;
+use plasmad_wire::response::GotObject;
+use plasmad_wire::value::GetStatus;
+use plasmad_wire::{ObjectId, Request};
+
+use crate::buffer::Buffer;
+use crate::connection::OnStop;
+use crate::error::{Error, Pending, Result};
+use crate::session::Session;
+use crate::store::Store;
+use crate::timeout::Timeout;
+use crate::verbs::{answered, check_items, whole};
+
+impl Store {
+    /// Waits until the object is sealed, and pins it; no byte is copied.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when the time is up.
+    pub fn get(&self, id: ObjectId, timeout: impl Into<Timeout>) -> Result<Buffer> {
+        let mut buffers = self.get_many(&[id], timeout)?;
+        buffers.pop().ok_or_else(|| Error::protocol("the daemon answered a get without an object"))
+    }
+
+    /// Waits until all objects are sealed, and pins all or none. Order is kept, repeats are allowed.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], with what was missing, when the time is up.
+    pub fn get_many(&self, ids: &[ObjectId], timeout: impl Into<Timeout>) -> Result<Vec<Buffer>> {
+        let (session, objects) = self.get_objects(ids, timeout.into(), false)?;
+        let missing = ids.iter().zip(&objects).filter_map(|(id, object)| Some((*id, pending(object.status)?)));
+        let missing: Vec<_> = missing.collect();
+        let buffers = buffers(&session, ids, &objects)?.into_iter().flatten().collect();
+        if missing.is_empty() { Ok(buffers) } else { Err(Error::Timeout { pending: missing }) }
+    }
+
+    /// As [`Self::get_many`], but when the time is up gives what is there, and `None` for the rest.
+    pub fn get_partial(&self, ids: &[ObjectId], timeout: impl Into<Timeout>) -> Result<Vec<Option<Buffer>>> {
+        let (session, objects) = self.get_objects(ids, timeout.into(), true)?;
+        buffers(&session, ids, &objects)
+    }
+
+    fn get_objects(&self, ids: &[ObjectId], timeout: Timeout, partial: bool) -> Result<(Arc<Session>, Vec<GotObject>)> {
+        let session = self.session()?;
+        if ids.is_empty() {
+            return Ok((session, Vec::new()));
+        }
+        check_items(&session, ids.len())?;
+        let request = Request::Get(Get { timeout_ns: timeout.nanoseconds(), partial, ids: ids.to_vec() });
+        let response = self.call(&session, &request, OnStop::Release)?;
+        let objects = whole(&session, answered!(session, response, Got)?.objects, ids.len())?;
+        Ok((session, objects))
+    }
+}
+
+/// The pins of an answer as buffers that give them back.
+fn buffers(session: &Arc<Session>, ids: &[ObjectId], objects: &[GotObject]) -> Result<Vec<Option<Buffer>>> {
+    let buffer = |(id, object): (&ObjectId, &GotObject)| {
+        if object.status != GetStatus::Pinned {
+            return Ok(None);
+        }
+        match Buffer::new(session.clone(), *id, object) {
+            Some(buffer) => Ok(Some(buffer)),
+            None => Err(session.connection.refuse("the daemon named an object outside its own memory")),
+        }
+    };
+    ids.iter().zip(objects).map(buffer).collect()
+}
+
+fn pending(status: GetStatus) -> Option<Pending> {
+    match status {
+        GetStatus::Pinned | GetStatus::Present => None,
+        GetStatus::Absent => Some(Pending::Absent),
+        GetStatus::Unsealed => Some(Pending::Unsealed),
+        GetStatus::Restoring => Some(Pending::Restoring),
+    }
+}

@@ -1,0 +1,44 @@
+//! One joined connection and what it needs to make requests, shared by a store and everything it gave out.
+//!
+//! Invariant: the daemon hears goodbye when the last of store, buffers and writers is gone, and not before: they all
+//! hold their session.
+
+use plasmad_wire::Request;
+use plasmad_wire::request::Goodbye;
+use plasmad_wire::response::Welcome;
+
+use crate::arena::Arena;
+use crate::connection::Connection;
+use crate::error::Result;
+use crate::handshake::{Joined, join};
+use crate::id::IdMaker;
+use crate::interrupt::Interrupt;
+use crate::options::Options;
+
+/// A connection after its handshake.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) connection: Connection,
+    pub(crate) arena: Arena,
+    pub(crate) welcome: Welcome,
+    pub(crate) ids: IdMaker,
+}
+
+impl Session {
+    pub(crate) fn open(options: &Options, interrupt: &Interrupt) -> Result<Self> {
+        let Joined { connection, arena, welcome } = join(options, interrupt)?;
+        let ids = IdMaker::new(welcome.client);
+        Ok(Self { connection, arena, welcome, ids })
+    }
+
+    /// Can still be used by this process.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.connection.is_own() && !self.connection.is_lost()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.tell(&Request::Goodbye(Goodbye {}));
+    }
+}

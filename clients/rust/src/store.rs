@@ -1,0 +1,111 @@
+//! The store: connecting, closing, fork, reconnecting. The verbs stand in `verbs`, `get` and `put`.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+pub use plasmad_wire::response::Welcome;
+use plasmad_wire::{ObjectId, Request, Response, Role};
+
+use crate::connection::{OnStop, lock};
+use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
+use crate::options::Options;
+use crate::session::Session;
+
+/// A connection to a store, for any number of threads; clones share it.
+///
+/// Works in a forked child, which opens a connection of its own at its first verb. When the daemon went away, the
+/// verb that notices fails, and the next one tries to connect again.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    interrupt: Interrupt,
+}
+
+struct Shared {
+    options: Options,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl Store {
+    /// Connects as a writer to the daemon at `socket`, waiting up to 3 seconds for it to appear.
+    pub fn connect(socket: impl AsRef<Path>) -> Result<Self> {
+        Options::new().socket(socket).connect()
+    }
+
+    pub(crate) fn with_options(options: Options) -> Result<Self> {
+        let interrupt = Interrupt::default();
+        let session = Session::open(&options, &interrupt)?;
+        let shared = Shared { options, session: Mutex::new(Some(Arc::new(session))) };
+        Ok(Self { shared: Arc::new(shared), interrupt })
+    }
+
+    /// The same store, whose verbs stop waiting soon after `hook` says true, with [`Error::Interrupted`] and nothing
+    /// left behind. The hook is asked every 50 ms, on the thread that waits.
+    pub fn with_interrupt(&self, hook: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
+        Self { shared: self.shared.clone(), interrupt: self.interrupt.with_hook(hook) }
+    }
+
+    /// What the daemon said at the handshake: its version, limits and the arena's size.
+    pub fn welcome(&self) -> Result<Welcome> {
+        Ok(self.session()?.welcome.clone())
+    }
+
+    /// What this store was opened for.
+    pub fn role(&self) -> Role {
+        self.shared.options.role
+    }
+
+    /// The daemon's socket.
+    pub fn socket(&self) -> &Path {
+        &self.shared.options.socket
+    }
+
+    /// An id that nobody has made before, as `create` makes one when none is given.
+    pub fn next_id(&self) -> Result<ObjectId> {
+        Ok(self.session()?.ids.next())
+    }
+
+    /// Closes the store in all its clones; waiting verbs end with [`Error::Closed`]. Buffers given out stay valid and
+    /// pinned until they are dropped. Closing twice is no error.
+    pub fn close(&self) {
+        self.interrupt.close();
+        let session = lock(&self.shared.session).take();
+        // Outside the lock: this may be the last owner, who says goodbye.
+        drop(session);
+    }
+
+    /// No verb works any more.
+    pub fn is_closed(&self) -> bool {
+        self.interrupt.is_closed()
+    }
+
+    /// The session of this process, opened anew after a fork or a loss.
+    pub(crate) fn session(&self) -> Result<Arc<Session>> {
+        if self.interrupt.is_closed() {
+            return Err(Error::Closed);
+        }
+        let mut current = lock(&self.shared.session);
+        match &*current {
+            Some(session) if session.is_usable() => Ok(session.clone()),
+            _ => {
+                let session = Arc::new(Session::open(&self.shared.options, &self.interrupt)?);
+                *current = Some(session.clone());
+                Ok(session)
+            }
+        }
+    }
+
+    /// Asks and waits, on a given session.
+    pub(crate) fn call(&self, session: &Session, request: &Request, on_stop: OnStop) -> Result<Response> {
+        session.connection.call(request, on_stop, &self.interrupt)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = self.is_closed();
+        out.debug_struct("Store").field("socket", &self.socket()).field("closed", &closed).finish()
+    }
+}

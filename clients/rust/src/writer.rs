@@ -1,0 +1,119 @@
+//! An object being written.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use plasmad_shm::mapping::UnsealedBytes;
+use plasmad_wire::request::{Abort, Seal};
+use plasmad_wire::response::CreatedObject;
+use plasmad_wire::value::Handle;
+use plasmad_wire::{ObjectId, Request, Response};
+
+use crate::connection::OnStop;
+use crate::error::Result;
+use crate::session::Session;
+use crate::store::Store;
+
+/// An object's memory, for its creator alone, until it is sealed. Its bytes are undefined at first: whatever lay
+/// there before.
+///
+/// Dropping it aborts the object.
+pub struct Writer {
+    store: Store,
+    session: Arc<Session>,
+    id: ObjectId,
+    /// `None` once sealed or aborted.
+    handle: Option<Handle>,
+    /// Data, and metadata behind it.
+    bytes: UnsealedBytes,
+    data_bytes: usize,
+}
+
+impl Writer {
+    /// Writes the metadata behind the data. `None` if the object doesn't lie in the arena.
+    pub(crate) fn new(
+        store: Store,
+        session: Arc<Session>,
+        id: ObjectId,
+        object: &CreatedObject,
+        data_bytes: u64,
+        metadata: &[u8],
+    ) -> Option<Self> {
+        let mut bytes = session.arena.unsealed(object, data_bytes.checked_add(metadata.len() as u64)?)?;
+        let data_bytes = data_bytes as usize;
+        bytes[data_bytes..].copy_from_slice(metadata);
+        Some(Self { store, session, id, handle: Some(object.handle), bytes, data_bytes })
+    }
+
+    /// The object's id.
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// Writes `source` at `at`, with all the machine's speed; large ones around the cache, on two threads.
+    ///
+    /// # Panics
+    /// If it would reach over the end.
+    pub fn copy_from(&mut self, at: usize, source: &[u8]) {
+        assert!(source.len() <= self.data_bytes.saturating_sub(at), "the copy reaches over the object's end");
+        self.bytes.copy_from(at, source);
+    }
+
+    /// Publishes the object for good. If it can't be sealed it is aborted.
+    pub fn seal(mut self) -> Result<ObjectId> {
+        let handle = self.handle.take().expect("a writer is used once");
+        let seal = Request::Seal(Seal { handles: vec![handle] });
+        let sealed = self.store.call(&self.session, &seal, OnStop::Keep);
+        match sealed {
+            Ok(Response::Count(_)) => Ok(self.id),
+            Ok(_) => Err(self.session.connection.refuse("the daemon didn't answer a seal with a count")),
+            Err(error) => {
+                // For a seal that was never sent; after one that was done, this is refused and changes nothing.
+                self.handle = Some(handle);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the object up.
+    pub fn abort(mut self) -> Result<()> {
+        let handle = self.handle.take().expect("a writer is used once");
+        let abort = Request::Abort(Abort { handles: vec![handle] });
+        self.store.call(&self.session, &abort, OnStop::Keep).map(|_| ())
+    }
+
+    /// For sealing many at once: the caller answers for it from here on.
+    pub(crate) fn into_handle(mut self) -> Handle {
+        self.handle.take().expect("a writer is used once")
+    }
+}
+
+impl Deref for Writer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.data_bytes]
+    }
+}
+
+impl DerefMut for Writer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let data_bytes = self.data_bytes;
+        &mut self.bytes[..data_bytes]
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Writer({}, {} bytes)", self.id, self.data_bytes)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle {
+            self.session.connection.tell(&Request::Abort(Abort { handles: vec![handle] }));
+        }
+    }
+}

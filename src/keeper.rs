@@ -1,0 +1,167 @@
+//! The process that is started: owns the socket's path and the arena, starts the engine and waits for its end.
+//!
+//! Invariant: while this process lives it holds the lock beside the socket, and nobody else serves there. Its two
+//! files, socket and lock, go before it does.
+//!
+//! ```text
+//! started -> lock taken -> engine started -> engine ready, line printed -> engine ended: its status is ours
+//!                                                   SIGTERM: engine drains; again: engine is killed
+//! ```
+
+mod handover;
+mod lock;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
+use plasmad_shm::memfd;
+use plasmad_wire::limits::SOCKET_PATH_BYTES_MAX;
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::Config;
+use crate::error::{Exit, Failure};
+use crate::size;
+pub(crate) use handover::{READY, receive as receive_handover};
+use lock::Lock;
+
+/// Serves until the engine ends. Prints the ready line to standard output, and to `ready` if there is one.
+pub fn serve(config: &Config, ready: Option<OwnedFd>) -> Result<(), Failure> {
+    check_path(&config.socket)?;
+    raise_descriptor_limit();
+    let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD]).map_err(|error| Failure::file("signals", error))?;
+    let _lock = Lock::take(&config.socket)?;
+    let (listener, _socket) = listen(config)?;
+    let arena = memfd::create("plasmad-arena", config.memory_bytes)
+        .map_err(|error| Failure::new(Exit::Usage, "MemoryUnavailable", format!("no memory for the arena: {error}")))?;
+    let (mut engine, mut channel) = start_engine().map_err(|error| Failure::file("starting the engine", error))?;
+    let started = handover::send(&channel, config, listener.as_fd(), arena.as_fd());
+    if started.is_ok() && channel.read_exact(&mut [0; READY.len()]).is_ok() {
+        // The engine has its own descriptors; this process only watches from here on.
+        let line = ready_line(config);
+        announce(&line, ready).map_err(|error| Failure::file("the ready line", error))?;
+    }
+    watch(&mut engine, signals)
+}
+
+/// What `serve` prints when it serves.
+fn ready_line(config: &Config) -> String {
+    let (version, socket) = (env!("CARGO_PKG_VERSION"), config.socket.display());
+    let (memory, pid) = (size::display(config.memory_bytes), std::process::id());
+    format!("plasmad {version} serving {socket}, {memory}, pid {pid}\n")
+}
+
+fn announce(line: &str, ready: Option<OwnedFd>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    // A closed standard output is no reason not to serve.
+    let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
+    ready.map_or(Ok(()), |fd| fs::File::from(fd).write_all(line.as_bytes()))
+}
+
+fn check_path(socket: &Path) -> Result<(), Failure> {
+    let bytes = socket.as_os_str().len();
+    if bytes > SOCKET_PATH_BYTES_MAX {
+        let what = format!("the socket's path has {bytes} bytes: {}", socket.display());
+        return Err(Failure::usage(what).hint(format!("a Unix socket's path has at most {SOCKET_PATH_BYTES_MAX}")));
+    }
+    match fs::symlink_metadata(socket) {
+        Ok(found) if !found.file_type().is_socket() => {
+            let what = format!("{} is there already and is no socket", socket.display());
+            Err(Failure::usage(what).hint("choose another path, or remove it"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn listen(config: &Config) -> Result<(UnixListener, SocketFile), Failure> {
+    let path = &config.socket;
+    // The lock is ours, so a socket left here belongs to nobody; unless it's not of this program at all.
+    if UnixStream::connect(path).is_ok() {
+        let what = format!("another program is listening on {}", path.display());
+        return Err(Failure::new(Exit::Daemon, "AlreadyServing", what).hint("choose another path"));
+    }
+    let _ = fs::remove_file(path);
+    // Nobody may connect between bind and chmod.
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = UnixListener::bind(path);
+    umask(before);
+    let listener = bound.map_err(|error| Failure::file(format!("socket {}", path.display()), error))?;
+    let file = SocketFile(path.clone());
+    if !config.access.is_private() {
+        // Whoever connects is then judged by its credentials.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666))
+            .map_err(|error| Failure::file(format!("socket {}", path.display()), error))?;
+    }
+    Ok((listener, file))
+}
+
+/// The socket's file; goes with this value.
+struct SocketFile(std::path::PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Starts the engine from this very program, with one end of the channel as its standard input.
+fn start_engine() -> io::Result<(Child, UnixStream)> {
+    let (own, theirs) = UnixStream::pair()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("engine").stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+    Ok((command.spawn()?, own))
+}
+
+/// Waits for the engine's end, passing on requests to stop.
+fn watch(engine: &mut Child, mut signals: Signals) -> Result<(), Failure> {
+    // It may have ended before the first signal was caught.
+    let mut stops = 0;
+    loop {
+        let ended = engine.try_wait().map_err(|error| Failure::file("waiting for the engine", error))?;
+        if let Some(status) = ended {
+            return outcome(status, stops);
+        }
+        for signal in signals.wait() {
+            if signal != SIGCHLD {
+                stops += 1;
+                let signal = if stops == 1 { Signal::SIGTERM } else { Signal::SIGKILL };
+                let _ = kill(Pid::from_raw(engine.id() as i32), signal);
+            }
+        }
+    }
+}
+
+fn outcome(status: ExitStatus, stops: usize) -> Result<(), Failure> {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        // It has said why on standard error.
+        (Some(code), _) => Err(Failure::new(exit_of(code), "EngineFailed", "the engine could not serve")),
+        (None, Some(9)) if stops > 1 => Ok(()),
+        (None, signal) => {
+            let name = signal.and_then(|number| Signal::try_from(number).ok()).map_or("a signal", Signal::as_str);
+            let what = format!("the engine was ended by {name}; what it stored is lost");
+            Err(Failure::new(Exit::Bug, "EngineDied", what).hint("start plasmad again"))
+        }
+    }
+}
+
+fn exit_of(code: i32) -> Exit {
+    [Exit::Usage, Exit::Daemon, Exit::File].into_iter().find(|exit| *exit as i32 == code).unwrap_or(Exit::Bug)
+}
+
+/// Each connection takes two descriptors; the soft limit is there for programs that use select.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

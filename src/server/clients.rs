@@ -1,0 +1,69 @@
+//! The processes behind the connections, as the shell knows them.
+//!
+//! Invariant: a client is here from its handshake until the core forgets it, with or without a connection: a closed
+//! socket is not a dead process.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use plasmad_core::ClientId;
+use plasmad_core::effect::Holding;
+use plasmad_wire::error::Holder;
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    clients: HashMap<ClientId, Client>,
+    joined_total: u64,
+    /// Ended by their process's death.
+    pub(crate) died_total: u64,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Its key among the connections, while it has one.
+    pub(crate) connection: Option<usize>,
+    /// Turns readable when the process ends. Watched by the poll under the client's number.
+    pub(crate) process: OwnedFd,
+    /// 0 in another pid namespace.
+    pub(crate) pid: u32,
+    /// What it calls itself.
+    pub(crate) label: String,
+}
+
+impl Clients {
+    /// A number never used before.
+    pub(crate) fn next_id(&mut self) -> ClientId {
+        self.joined_total += 1;
+        ClientId(self.joined_total)
+    }
+
+    pub(crate) fn insert(&mut self, id: ClientId, client: Client) {
+        self.clients.insert(id, client);
+    }
+
+    pub(crate) fn remove(&mut self, id: ClientId) -> Option<Client> {
+        self.clients.remove(&id)
+    }
+
+    pub(crate) fn get(&self, id: ClientId) -> Option<&Client> {
+        self.clients.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {
+        self.clients.get_mut(&id)
+    }
+
+    /// Who holds something, with the names only the shell knows.
+    pub(crate) fn holder(&self, holding: &Holding) -> Holder {
+        let client = self.get(holding.client);
+        Holder {
+            client: holding.client.0,
+            pid: client.map_or(0, |client| client.pid),
+            label: client.map_or_else(String::new, |client| client.label.clone()),
+            pins: holding.pins,
+            bytes: holding.bytes,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! One socket: bytes in, frames out of them.
+//!
+//! ```text
+//! Greeting --Hello admitted--> Serving --end of stream, goodbye, error--> gone
+//!    +--refused--> Closing (the refusal is flushed) ----------------------> gone
+//! ```
+
+use std::io::{ErrorKind, Read, Result};
+use std::os::fd::OwnedFd;
+
+use mio::net::UnixStream;
+use plasmad_core::ClientId;
+use plasmad_shm::fd_passing;
+use plasmad_wire::frame::{FrameTooLong, Header};
+
+use super::outbox::Outbox;
+
+/// A client's socket.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) stream: UnixStream,
+    pub(crate) phase: Phase,
+    pub(crate) outbox: Outbox,
+    /// Poll tells when the socket takes bytes again.
+    pub(crate) wants_writable: bool,
+    /// What came and wasn't taken yet: `inbox[start..end]`.
+    inbox: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// Where a connection is in its life.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Nothing but a `Hello` makes sense; descriptors are kept that came with it.
+    Greeting(Vec<OwnedFd>),
+    /// Requests of this client.
+    Serving(ClientId),
+    /// Nothing more is read; closed when the outbox is empty.
+    Closing,
+}
+
+/// What a receive found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Received {
+    /// Some bytes; nothing more for now.
+    All,
+    /// The buffer is full; there may be more.
+    More,
+    /// Nothing more will come.
+    Ended,
+}
+
+/// A request's frame, taken off the inbox.
+pub(crate) struct Frame<'a> {
+    pub(crate) header: Header,
+    pub(crate) body: &'a [u8],
+}
+
+impl Connection {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            phase: Phase::Greeting(Vec::new()),
+            outbox: Outbox::default(),
+            wants_writable: false,
+            inbox: vec![0; INBOX_BYTES],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Receives once.
+    pub(crate) fn receive(&mut self) -> Result<Received> {
+        self.make_room();
+        let room = &mut self.inbox[self.end..];
+        let wanted = room.len();
+        let received = match &mut self.phase {
+            Phase::Greeting(fds) => fd_passing::receive(&self.stream, room).map(|mut received| {
+                fds.append(&mut received.fds);
+                received.bytes
+            }),
+            // A plain read lets the kernel close whatever descriptors come along.
+            Phase::Serving(_) => self.stream.read(room),
+            Phase::Closing => return Ok(Received::Ended),
+        };
+        match received {
+            Ok(0) => Ok(Received::Ended),
+            Ok(bytes) => {
+                self.end += bytes;
+                Ok(if bytes == wanted { Received::More } else { Received::All })
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(Received::All),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next whole frame, if it is there.
+    pub(crate) fn next_frame(&mut self) -> std::result::Result<Option<Frame<'_>>, FrameTooLong> {
+        let waiting = &self.inbox[self.start..self.end];
+        let Some(header) = Header::parse(waiting)? else { return Ok(None) };
+        let Some(frame) = waiting.get(..header.frame_bytes()) else { return Ok(None) };
+        self.start += frame.len();
+        Ok(Some(Frame { header, body: &frame[Header::BYTES..] }))
+    }
+
+    /// Has a whole frame that can be taken without receiving.
+    pub(crate) fn has_frame(&self) -> bool {
+        let waiting = &self.inbox[self.start..self.end];
+        match Header::parse(waiting) {
+            Ok(Some(header)) => waiting.len() >= header.frame_bytes(),
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
+    /// Moves what waits to the front; grows up to the frame that is coming, shrinks when nothing waits.
+    fn make_room(&mut self) {
+        self.inbox.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        let wanted = match Header::parse(&self.inbox[..self.end]) {
+            Ok(Some(header)) => header.frame_bytes().min(self.end + RECEIVE_BYTES_MAX),
+            _ => INBOX_BYTES,
+        };
+        let wanted = wanted.max(INBOX_BYTES).max(self.end + 1);
+        if wanted > self.inbox.len() {
+            self.inbox.resize(wanted, 0);
+        } else if self.end == 0 && self.inbox.len() > INBOX_BYTES {
+            self.inbox.truncate(INBOX_BYTES);
+            self.inbox.shrink_to_fit();
+        }
+    }
+}
+
+/// Some dozens of small requests; a thousand idle connections take 8 MiB.
+const INBOX_BYTES: usize = 8 * 1024;
+/// So that one client's large frame doesn't keep the others waiting.
+const RECEIVE_BYTES_MAX: usize = 256 * 1024;
