@@ -9,10 +9,12 @@ from typing_extensions import Buffer
 
 from .info import ObjectInfo
 
+__all__ = ["ObjectId", "ReadBuffer", "Store", "WritableBuffer", "__version__", "connect", "reconnect"]
+
 __version__: str
 
-IdLike: TypeAlias = ObjectId | bytes | str
-Size: TypeAlias = int | str
+_IdLike: TypeAlias = ObjectId | bytes | str
+_Size: TypeAlias = int | str
 
 @final
 class ObjectId:
@@ -112,9 +114,9 @@ class Store:
 
     def create(
         self,
-        nbytes: Size,
+        nbytes: _Size,
         *,
-        object_id: IdLike | None = None,
+        object_id: _IdLike | None = None,
         metadata: bytes = b"",
         evictable: bool = False,
         timeout: float | None = 30.0,
@@ -123,7 +125,7 @@ class Store:
     def put_bytes(
         self,
         data: Buffer,
-        object_id: IdLike | None = None,
+        object_id: _IdLike | None = None,
         metadata: bytes = b"",
         evictable: bool = False,
         timeout: float | None = 30.0,
@@ -133,33 +135,33 @@ class Store:
         self,
         data: Sequence[Buffer],
         *,
-        object_ids: Iterable[IdLike] | None = None,
+        object_ids: Iterable[_IdLike] | None = None,
         evictable: bool = False,
         timeout: float | None = 30.0,
     ) -> list[ObjectId]:
         """Makes an object of each, all or none."""
-    def get_buffer(self, id: IdLike, timeout: float | None = None, *, writable: bool = False) -> ReadBuffer:
+    def get_buffer(self, id: _IdLike, timeout: float | None = None, *, writable: bool = False) -> ReadBuffer:
         """Gives an object's bytes, once it is sealed; ``writable``: a private copy of them."""
     @overload
     def get_buffers(
-        self, ids: Iterable[IdLike], timeout: float | None = None, *, partial: Literal[False] = False
+        self, ids: Iterable[_IdLike], timeout: float | None = None, *, partial: Literal[False] = False
     ) -> list[ReadBuffer]: ...
     @overload
     def get_buffers(
-        self, ids: Iterable[IdLike], timeout: float | None = None, *, partial: bool
+        self, ids: Iterable[_IdLike], timeout: float | None = None, *, partial: bool
     ) -> list[ReadBuffer | None]:
         """Gives the bytes of several objects, in their order; ``partial``: None for those not there in time."""
-    def contains(self, id: IdLike) -> bool:
+    def contains(self, id: _IdLike) -> bool:
         """Whether there is such an object, sealed: in memory, on disk, or on its way back."""
-    def delete(self, ids: IdLike | Iterable[IdLike]) -> int:
+    def delete(self, ids: _IdLike | Iterable[_IdLike]) -> int:
         """Deletes one object or several, and says how many there were."""
-    def stat(self, id: IdLike) -> ObjectInfo:
+    def stat(self, id: _IdLike) -> ObjectInfo:
         """What there is to know about one object."""
     def list(self, *, limit: int | None = None) -> list[ObjectInfo]:
         """The same about all objects, or as many as ``limit``."""
     def stats(self) -> dict[str, Any]:
         """The daemon's numbers, as ``plasmad --json stats`` prints them."""
-    def evict(self, nbytes: Size) -> int:
+    def evict(self, nbytes: _Size) -> int:
         """Asks for memory to be freed, and says how many bytes were."""
     def close(self) -> None:
         """Ends the connection. Buffers already given out stay valid; verbs raise StoreClosedError from now on."""

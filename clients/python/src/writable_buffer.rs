@@ -44,7 +44,7 @@ enum State {
     Busy,
     /// Aborted while views were alive: the last of them gives the memory back.
     Abandoned(#[expect(dead_code, reason = "kept for the views into it")] client::Writer),
-    /// Sealed or aborted, as it says.
+    /// Sealed, aborted or given up, as it says.
     Done(&'static str),
 }
 
@@ -64,7 +64,7 @@ impl WritableBuffer {
         let mut inner = self.lock();
         if inner.exports > 0 && matches!(inner.state, State::Open(_)) {
             return Err(PyBufferError::new_err(format!(
-                "object {} can't be sealed while a memoryview or array made from its buffer is alive; delete those first",
+                "object {} can't be sealed or filled while a memoryview or array made from its buffer is alive; delete those first",
                 self.id
             )));
         }
@@ -88,8 +88,8 @@ impl WritableBuffer {
             State::Open(_) | State::Busy => {
                 PyBufferError::new_err(format!("another thread is writing or sealing object {id}"))
             }
-            State::Abandoned(_) => PyValueError::new_err(format!("object {id} is aborted already")),
-            State::Done(how) => PyValueError::new_err(format!("object {id} is {how} already")),
+            State::Abandoned(_) => PyValueError::new_err(format!("object {id} is already {ABORTED}")),
+            State::Done(how) => PyValueError::new_err(format!("object {id} is already {how}")),
         }
     }
 
@@ -153,7 +153,7 @@ impl WritableBuffer {
     fn seal(&self, py: Python<'_>) -> PyResult<ObjectId> {
         let writer = self.take()?;
         let sealed = wait(py, || writer.seal());
-        self.set(State::Done(if sealed.is_ok() { SEALED } else { ABORTED }));
+        self.set(State::Done(if sealed.is_ok() { SEALED } else { FAILED }));
         sealed.map(ObjectId)
     }
 
@@ -255,3 +255,5 @@ impl WritableBuffer {
 
 const SEALED: &str = "sealed";
 const ABORTED: &str = "aborted";
+/// The connection was lost, or a signal came: nobody here knows whether it was sealed.
+const FAILED: &str = "given up: sealing it failed";
