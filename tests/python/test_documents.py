@@ -17,7 +17,7 @@ NOT_AT_RUNTIME = r"plasmad\._plasmad\.(Read|Writable)Buffer\.__(release_)?buffer
 
 def test_the_example_of_the_readme_runs(capsys):
     [example] = re.findall(r"```python\n(.*?)```", (CLIENT / "README.md").read_text(), re.DOTALL)
-    exec(example, {})
+    exec(example, {})  # noqa: S102
     assert capsys.readouterr().out == "1500000.0 False\n"
 
 

@@ -82,8 +82,9 @@ def test_wrong_arguments_come_back_with_the_log():
         plasmad.Server(memory="lots")
     with pytest.raises(ValueError, match="spill, evict, refuse"):
         plasmad.Server(when_full="panic")
-    with pytest.raises(ValueError, match="start_timeout"):
-        plasmad.Server(start_timeout=-1)
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ValueError, match="start_timeout"):
+            plasmad.Server(start_timeout=wrong)
 
 
 def test_it_ends_with_the_process_that_made_it():
@@ -159,6 +160,8 @@ def test_a_daemon_that_is_slow(fake_daemon):
 def test_a_daemon_that_will_not_stop_is_killed(fake_daemon):
     fake_daemon("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY + "time.sleep(60)")
     server = plasmad.Server()
+    with pytest.raises(ValueError, match="timeout"):
+        server.stop(timeout=-1)
     assert server.stop(timeout=0.1) == -signal.SIGKILL
     assert server.stop() == -signal.SIGKILL
 

@@ -7,7 +7,7 @@ stopped, or when the interpreter exits.
 from __future__ import annotations
 
 import os
-import select
+import selectors
 import shutil
 import signal
 import subprocess
@@ -47,12 +47,11 @@ class Server:
         spill_max: int | str | None = None,
         when_full: str = "spill",
         args: Sequence[str] = (),
-        start_timeout: float = 10.0,
+        start_timeout: float | None = 10.0,
     ) -> None:
         if when_full not in WHEN_FULL:
             raise ValueError(f"when_full is {when_full!r}; it can be {', '.join(WHEN_FULL)}")
-        if not start_timeout >= 0:
-            raise ValueError(f"start_timeout is {start_timeout!r}; it can't be negative or NaN")
+        _check_seconds("start_timeout", start_timeout)
         command = [find_daemon(), "serve", "--memory", str(memory), "--when-full", when_full]
         if spill_dir is not None:
             command += ["--spill-dir", os.path.abspath(spill_dir)]
@@ -82,11 +81,12 @@ class Server:
         with connect(self.socket) as store:
             return int(store.stats()["engine_pid"])
 
-    def stop(self, timeout: float = 10.0) -> int:
+    def stop(self, timeout: float | None = 10.0) -> int:
         """Ends the daemon and returns its exit status, a negative signal number if it was killed.
 
         It may take ``timeout`` seconds to come to an end, then it is killed. Stopping it again gives the same status.
         """
+        _check_seconds("timeout", timeout)
         if os.getpid() != self._owner:
             raise RuntimeError("a server is stopped by the process that started it, and this is another one")
         status = _stop(self.process, timeout)
@@ -123,7 +123,7 @@ def find_daemon() -> str:
     return on_path
 
 
-def _start(command: list[str], args: list[str], log_path: str, timeout: float) -> subprocess.Popen[bytes]:
+def _start(command: list[str], args: list[str], log_path: str, timeout: float | None) -> subprocess.Popen[bytes]:
     """Starts the daemon and waits until it serves."""
     ready, ready_write = os.pipe()
     try:
@@ -153,9 +153,11 @@ def _start(command: list[str], args: list[str], log_path: str, timeout: float) -
         os.close(ready)
 
 
-def _wait_until_ready(ready: int, process: subprocess.Popen[bytes], timeout: float, log_path: str) -> None:
-    readable, _, _ = select.select([ready], [], [], timeout)
-    if not readable:
+def _wait_until_ready(ready: int, process: subprocess.Popen[bytes], timeout: float | None, log_path: str) -> None:
+    with selectors.PollSelector() as selector:
+        selector.register(ready, selectors.EVENT_READ)
+        answered = selector.select(timeout)
+    if not answered:
         raise ServerStartError(f"plasmad did not serve within {timeout} s{_tail(log_path)}")
     if os.read(ready, 1):
         return
@@ -167,6 +169,11 @@ def _wait_until_ready(ready: int, process: subprocess.Popen[bytes], timeout: flo
     raise ServerStartError(f"plasmad ended with status {status} before it served{_tail(log_path)}")
 
 
+def _check_seconds(name: str, seconds: float | None) -> None:
+    if seconds is not None and not seconds >= 0:
+        raise ValueError(f"{name} is {seconds!r}; it can't be negative or NaN, and None is for ever")
+
+
 def _tail(log_path: str) -> str:
     with open(log_path, "rb") as log:
         log.seek(0, os.SEEK_END)
@@ -175,7 +182,7 @@ def _tail(log_path: str) -> str:
     return f"; its log ends with:\n{text}" if text else "; its log is empty"
 
 
-def _stop(process: subprocess.Popen[bytes], timeout: float) -> int:
+def _stop(process: subprocess.Popen[bytes], timeout: float | None) -> int:
     """SIGTERM, and SIGKILL to all of the daemon's processes when the time is up."""
     if process.poll() is None:
         process.terminate()
