@@ -121,7 +121,7 @@ impl WritableBuffer {
         let mut writer = self.take()?;
         let source = data.bytes();
         let written = py.detach(|| {
-            writer.copy_from(source);
+            writer.copy_from(0, source);
             writer
         });
         self.set(State::Open(written));
