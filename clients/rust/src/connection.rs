@@ -19,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use plasmad_shm::fork::process_token;
 use plasmad_wire::frame::NO_REPLY;
 use plasmad_wire::request::{Abort, Cancel, Release};
 use plasmad_wire::value::{GetStatus, Handle, Pin};
@@ -34,7 +35,7 @@ use crate::outgoing::Outgoing;
 pub(crate) struct Connection {
     stream: UnixStream,
     /// The process that connected. In a forked child the socket is the parent's: nothing may be sent there.
-    process: u32,
+    process: u64,
     lost: AtomicBool,
     next_request: AtomicU64,
     outgoing: Mutex<Outgoing>,
@@ -95,7 +96,7 @@ impl Connection {
         let state = State { incoming: Some(incoming), flights: HashMap::new(), loss: None, last_words: None };
         Self {
             stream,
-            process: std::process::id(),
+            process: process_token(),
             lost: AtomicBool::new(false),
             // Number 0 is the handshake's.
             next_request: AtomicU64::new(1),
@@ -152,7 +153,7 @@ impl Connection {
 
     /// This process made the connection; a forked child didn't.
     pub(crate) fn is_own(&self) -> bool {
-        self.process == std::process::id()
+        self.process == process_token()
     }
 
     /// Ends the connection because the daemon said something that makes no sense.

@@ -10,6 +10,7 @@
 //! | [`copy`] | the one place that copies payloads |
 //! | [`populate`] | making pages present ahead of use |
 //! | [`fd_passing`] | descriptors over Unix sockets |
+//! | [`fork`] | is this still the process that made it |
 //! | [`peer`] | who is at the other end, and is it alive |
 //!
 //! The rule for memory that another process may write: atomics or raw copies, never a plain reference. Bytes of
@@ -17,6 +18,7 @@
 
 pub mod copy;
 pub mod fd_passing;
+pub mod fork;
 pub mod index;
 pub mod mapping;
 pub mod memfd;
