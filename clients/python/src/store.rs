@@ -1,7 +1,7 @@
 //! `Store` and `connect`: the verbs.
 
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use plasmad_client as client;
@@ -150,10 +150,8 @@ impl Store {
     /// The same about all objects, or as many as `limit`.
     #[pyo3(signature = (*, limit=None))]
     fn list<'py>(&self, py: Python<'py>, limit: Option<i64>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let limit = match limit.map(usize::try_from).transpose() {
-            Ok(limit) => limit.unwrap_or(usize::MAX),
-            Err(_) => return Err(PyValueError::new_err("limit can't be negative; None is for all objects")),
-        };
+        let limit = limit.map(u64::try_from).transpose();
+        let limit = limit.map_err(|_| PyValueError::new_err("limit can't be negative; None is for all objects"))?;
         let listing = wait(py, || self.store.list(limit))?;
         listing.objects.iter().map(|found| info::object_info(py, found)).collect()
     }
@@ -243,7 +241,7 @@ impl Store {
             .connect_timeout(arguments::connect_timeout(address.timeout)?)
             .role(role)
             .label(address.name.as_deref().unwrap_or(""));
-        let store = wait(py, || connect_interruptibly(options))?.with_interrupt(signals_raised);
+        let store = wait(py, || connect_interruptibly(options))?.with_interrupt(Arc::new(signals_raised));
         Ok(Self { store, address })
     }
 }
