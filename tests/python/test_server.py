@@ -78,7 +78,7 @@ def test_two_servers_on_one_socket():
 def test_wrong_arguments_come_back_with_the_log():
     with pytest.raises(plasmad.ServerStartError, match="its log ends with"):
         plasmad.Server(memory="16MiB", args=["--no-such-flag"])
-    with pytest.raises(plasmad.ServerStartError):
+    with pytest.raises(plasmad.ServerStartError, match="lots"):
         plasmad.Server(memory="lots")
     with pytest.raises(ValueError, match="spill, evict, refuse"):
         plasmad.Server(when_full="panic")
