@@ -23,7 +23,7 @@ use mio::{Events, Interest, Poll, Token};
 use plasmad_core::{ClientId, Config as CoreConfig, Effect, Event, RequestTag, Store};
 use plasmad_shm::{fd_passing, page, peer};
 use plasmad_wire::codec::decode_all;
-use plasmad_wire::error::ErrorBody;
+use plasmad_wire::error::ErrorCode;
 use plasmad_wire::request::Hello;
 use plasmad_wire::response::Welcome;
 use plasmad_wire::{Request, Response, Role, limits};
@@ -259,16 +259,14 @@ impl Engine {
         };
         let admitted = handshake::admit(&hello, fds, &connection.stream, &self.config.access, self.own_uid);
         let welcomed = admitted.and_then(|admitted| {
-            self.welcome(key, number, admitted).map_err(|error| ErrorBody {
-                code: plasmad_wire::error::ErrorCode::Internal,
-                id: None,
-                message: format!("plasmad has no descriptors or memory left for another client: {error}"),
-                full: None,
+            self.welcome(key, number, admitted).map_err(|error| {
+                let what = format!("plasmad has no descriptors or memory left for another client: {error}");
+                handshake::refusal(ErrorCode::Internal, what)
             })
         });
         if let Err(body) = welcomed {
             tracing::info!("a client was not admitted: {}", body.message);
-            self.refuse(key, number, Response::Error(body));
+            self.refuse(key, number, Response::Error(*body));
         }
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn admit(
     socket: &mio::net::UnixStream,
     access: &Access,
     own_uid: u32,
-) -> Result<Admitted, ErrorBody> {
+) -> Result<Admitted, Box<ErrorBody>> {
     check_hello(hello, fds.len())?;
     let found =
         peer::credentials(socket).map_err(|error| internal(format!("your credentials are unknown: {error}")))?;
@@ -41,7 +41,7 @@ pub(crate) fn admit(
     Ok(Admitted { role: hello.role, pid, label: hello.label.clone(), process })
 }
 
-fn check_hello(hello: &Hello, fds: usize) -> Result<(), ErrorBody> {
+fn check_hello(hello: &Hello, fds: usize) -> Result<(), Box<ErrorBody>> {
     if hello.magic != MAGIC {
         return Err(refusal(
             ErrorCode::Malformed,
@@ -64,7 +64,7 @@ fn check_hello(hello: &Hello, fds: usize) -> Result<(), ErrorBody> {
     Ok(())
 }
 
-fn check_access(role: Role, peer: &Peer, access: &Access, own_uid: u32) -> Result<(), ErrorBody> {
+fn check_access(role: Role, peer: &Peer, access: &Access, own_uid: u32) -> Result<(), Box<ErrorBody>> {
     let among = |uids: &[u32], gids: &[u32]| {
         let groups = || peer.groups.iter().chain([&peer.gid]);
         uids.contains(&peer.uid) || groups().any(|gid| gids.contains(gid))
@@ -97,7 +97,7 @@ fn check_access(role: Role, peer: &Peer, access: &Access, own_uid: u32) -> Resul
 }
 
 /// The client's pidfd: from its socket, else by its number, else the one it sent, if that is its own.
-fn process(socket: &mio::net::UnixStream, fds: Vec<OwnedFd>, peer: &Peer) -> Result<OwnedFd, ErrorBody> {
+fn process(socket: &mio::net::UnixStream, fds: Vec<OwnedFd>, peer: &Peer) -> Result<OwnedFd, Box<ErrorBody>> {
     let error = match peer::pidfd(socket) {
         Ok(process) => return Ok(process),
         Err(error) => error,
@@ -112,12 +112,13 @@ fn process(socket: &mio::net::UnixStream, fds: Vec<OwnedFd>, peer: &Peer) -> Res
     })
 }
 
-fn internal(message: String) -> ErrorBody {
+fn internal(message: String) -> Box<ErrorBody> {
     refusal(ErrorCode::Internal, message)
 }
 
-fn refusal(code: ErrorCode, message: String) -> ErrorBody {
-    ErrorBody { code, id: None, message, full: None }
+/// A refusal with a sentence of its own.
+pub(crate) fn refusal(code: ErrorCode, message: String) -> Box<ErrorBody> {
+    Box::new(ErrorBody { code, id: None, message, full: None })
 }
 
 /// What Linux shows for a user that has no number in this namespace.

@@ -35,12 +35,12 @@ if "PLASMAD_BIN" not in os.environ and (built := built_daemons()):
 
 @pytest.fixture(scope="session")
 def socket() -> Iterator[str]:
-    """The socket of a daemon with 64 MiB that drops only what is evictable."""
+    """The socket of a daemon with 64 MiB that drops nothing."""
     running = os.environ.get("PLASMAD_TEST_SOCKET")
     if running:
         yield running
         return
-    with plasmad.Server(memory="64MiB") as server:
+    with plasmad.Server(memory="64MiB", when_full="refuse") as server:
         yield server.socket
 
 

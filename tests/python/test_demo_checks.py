@@ -171,6 +171,13 @@ def mark() -> str:
     return os.urandom(16).hex()
 
 
+@pytest.fixture(autouse=True)
+def only_new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests' daemons are children of this process too, and are nobody's business here."""
+    find, before = checks.processes_of, set(checks.processes_of(os.urandom(16).hex()))
+    monkeypatch.setattr(checks, "processes_of", lambda mark: {p: n for p, n in find(mark).items() if p not in before})
+
+
 @pytest.fixture
 def sleeper(mark: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that carries the mark and stays until the test ends it."""

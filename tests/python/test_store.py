@@ -119,10 +119,18 @@ def test_evicting_nothing_is_no_error(store):
     assert isinstance(store.evict("1KiB"), int)
 
 
-def test_evictable_objects_make_room(store):
+def test_evictable_objects_make_room():
+    with plasmad.Server("16MiB", when_full="spill") as server, plasmad.connect(server.socket) as store:
+        kept = store.put_bytes(bytes(1 << 20))
+        id = store.put_bytes(bytes(1 << 20), evictable=True)
+        assert store.evict("2MiB") == 1 << 20
+        assert store.contains(kept) and not store.contains(id)
+
+
+def test_a_store_that_refuses_drops_nothing(store):
     id = store.put_bytes(bytes(1 << 20), evictable=True)
-    assert store.evict("1MiB") >= 1 << 20
-    assert not store.contains(id)
+    assert store.evict("1MiB") == 0
+    assert store.delete(id) == 1
 
 
 def test_a_pickled_store_is_its_address(socket, store):

@@ -1,7 +1,7 @@
 //! `Store` and `connect`: the verbs.
 
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plasmad_client as client;
@@ -150,8 +150,10 @@ impl Store {
     /// The same about all objects, or as many as `limit`.
     #[pyo3(signature = (*, limit=None))]
     fn list<'py>(&self, py: Python<'py>, limit: Option<i64>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let limit = limit.map(u64::try_from).transpose();
-        let limit = limit.map_err(|_| PyValueError::new_err("limit can't be negative; None is for all objects"))?;
+        let limit = match limit.map(u64::try_from).transpose() {
+            Ok(limit) => limit,
+            Err(_) => return Err(PyValueError::new_err("limit can't be negative; None is for all objects")),
+        };
         let listing = wait(py, || self.store.list(limit))?;
         listing.objects.iter().map(|found| info::object_info(py, found)).collect()
     }
@@ -241,21 +243,9 @@ impl Store {
             .connect_timeout(arguments::connect_timeout(address.timeout)?)
             .role(role)
             .label(address.name.as_deref().unwrap_or(""));
-        let store = wait(py, || connect_interruptibly(options))?.with_interrupt(Arc::new(signals_raised));
+        let options = options.interrupt(Arc::new(signals_raised));
+        let store = wait(py, || options.connect())?;
         Ok(Self { store, address })
-    }
-}
-
-/// Connects on a thread of its own, so that a signal can end the wait; the thread then ends by the timeout.
-fn connect_interruptibly(options: client::Options) -> client::Result<client::Store> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || sender.send(options.connect()));
-    loop {
-        match receiver.recv_timeout(TICK) {
-            Ok(connected) => return connected,
-            Err(_) if signals_raised() => return Err(client::Error::Interrupted),
-            Err(_) => (),
-        }
     }
 }
 
@@ -273,6 +263,3 @@ const NO_METADATA: &[u8] = &[];
 
 /// How long a create waits for room unless told otherwise.
 const DEFAULT_WAIT: client::Timeout = client::Timeout::After(Duration::from_secs(30));
-
-/// How often a connecting thread looks for signals.
-const TICK: Duration = Duration::from_millis(50);

@@ -25,6 +25,11 @@ impl Interrupt {
         Self { hook: Some(hook), closed: self.closed.clone() }
     }
 
+    /// The same hook, for a store of its own.
+    pub(crate) fn reopened(&self) -> Self {
+        Self { hook: self.hook.clone(), closed: Arc::default() }
+    }
+
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }

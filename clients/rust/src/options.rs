@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plasmad_wire::{Format, ObjectId, Role};
 
 use crate::error::Result;
+use crate::interrupt::Interrupt;
 use crate::store::Store;
 use crate::timeout::Timeout;
 
@@ -30,6 +32,7 @@ pub struct Options {
     pub(crate) role: Role,
     pub(crate) label: String,
     pub(crate) server_uid: Option<u32>,
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Options {
@@ -41,6 +44,7 @@ impl Options {
             role: Role::Writer,
             label: String::new(),
             server_uid: None,
+            interrupt: Interrupt::default(),
         }
     }
 
@@ -74,6 +78,12 @@ impl Options {
     /// in a directory where nobody else could have put it.
     pub fn server_uid(mut self, uid: u32) -> Self {
         self.server_uid = Some(uid);
+        self
+    }
+
+    /// Lets `hook` end waits, that for the daemon included: see [`Store::with_interrupt`].
+    pub fn interrupt(mut self, hook: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
+        self.interrupt = self.interrupt.with_hook(hook);
         self
     }
 

@@ -35,7 +35,8 @@ impl Store {
     }
 
     pub(crate) fn with_options(options: Options) -> Result<Self> {
-        let interrupt = Interrupt::default();
+        // Options may be used again for another store, which is closed on its own.
+        let interrupt = options.interrupt.reopened();
         let session = Session::open(&options, &interrupt)?;
         let shared = Shared { options, session: Mutex::new(Some(Arc::new(session))) };
         Ok(Self { shared: Arc::new(shared), interrupt })

@@ -29,9 +29,7 @@ impl Daemon {
     /// # Panics
     /// If there is no binary, or it doesn't serve.
     pub fn with(arguments: &[&str]) -> Self {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("plasmad-{}-{number}", std::process::id()));
+        let directory = directory(STARTED.fetch_add(1, Ordering::Relaxed));
         std::fs::create_dir_all(&directory).expect("a directory for the socket");
         let pid = std::process::id().to_string();
         let mut process = Command::new(binary())
@@ -66,6 +64,17 @@ impl Drop for Daemon {
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
+
+/// Where the next daemon of this process will serve, for a client that is to wait for it.
+pub fn socket_for_next() -> PathBuf {
+    directory(STARTED.load(Ordering::Relaxed)).join("s")
+}
+
+fn directory(number: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("plasmad-{}-{number}", std::process::id()))
+}
+
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// `$PLASMAD_BIN`, else the one cargo built beside the running program.
 pub fn binary() -> PathBuf {

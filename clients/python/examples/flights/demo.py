@@ -183,7 +183,7 @@ def main() -> int:
     binary = None
     if arguments.server_binary is not None:
         binary = os.path.abspath(arguments.server_binary)
-        os.environ["PLASMAD_BINARY"] = binary
+        os.environ["PLASMAD_BIN"] = binary
     try:
         document, failures = run_in_scratch(arguments.switch, binary)
     except (plasmad.StoreError, ConsumerError, ModuleNotFoundError, OSError) as error:
