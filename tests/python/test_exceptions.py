@@ -1,10 +1,12 @@
 """Exceptions: their builtins, their attributes, and that they travel."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import plasmad
+from conftest import eventually
 from plasmad import ObjectId, exceptions
 
 BUILTINS = {
@@ -104,6 +106,41 @@ def test_an_object_larger_than_the_arena_is_refused_at_once_with_numbers(store):
     error = caught.value
     assert error.asked >= 1 << 30 and error.free <= 64 << 20 and error.largest_hole <= error.free
     assert error.pinned >= 0 and isinstance(error.pinned_by, list)
+
+
+def test_a_store_full_of_pins_says_how_much_and_whose(socket):
+    with plasmad.connect(socket, name="hoarder") as store:
+        held = []
+        with pytest.raises(plasmad.StoreFullError) as caught:
+            while True:
+                held.append(store.get_buffer(store.put_bytes(bytes(8 << 20), timeout=0)))
+        error = caught.value
+        assert error.asked == 8 << 20 and error.largest_hole < error.asked
+        assert error.pinned >= len(held) * (8 << 20)
+        [mine] = [holder for holder in error.pinned_by if holder["label"] == "hoarder"]
+        assert mine["pins"] == len(held) and mine["bytes"] == len(held) * (8 << 20)
+        # Whose pins they are is in the text: nobody else can make room.
+        assert "pinned by yourself" in str(error)
+        store.delete([buffer.object_id for buffer in held])
+
+
+def test_a_daemon_that_goes_away_is_a_connection_error():
+    with plasmad.Server(memory="16MiB") as server:
+        store = plasmad.connect(server.socket, timeout=0.2)
+        id = store.put_bytes(b"kept")
+        buffer = store.get_buffer(id)
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(store.get_buffer, ObjectId.random())
+            eventually(lambda: store.stats()["clients"]["gets_waiting"] == 1)
+            server.stop()
+            with pytest.raises(plasmad.StoreConnectionError) as caught:
+                waiting.result(30)
+    assert caught.value.outcome in ("unknown", "not done")
+    with pytest.raises(plasmad.StoreConnectionError) as caught:
+        store.put_bytes(b"x")
+    assert caught.value.outcome == "not done"
+    # What was given out stays as it was.
+    assert bytes(buffer) == b"kept"
 
 
 def test_a_reader_may_only_look(socket, store):

@@ -1,6 +1,7 @@
 """Starting a daemon of one's own, and ending it."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -78,7 +79,7 @@ def test_two_servers_on_one_socket():
 def test_wrong_arguments_come_back_with_the_log():
     with pytest.raises(plasmad.ServerStartError, match="its log ends with"):
         plasmad.Server(memory="16MiB", args=["--no-such-flag"])
-    with pytest.raises(plasmad.ServerStartError):
+    with pytest.raises(plasmad.ServerStartError, match="lots"):
         plasmad.Server(memory="lots")
     with pytest.raises(ValueError, match="spill, evict, refuse"):
         plasmad.Server(when_full="panic")
@@ -91,13 +92,16 @@ def test_it_ends_with_the_process_that_made_it():
     program = """
 import os, signal, plasmad
 server = plasmad.Server(memory="16MiB")
-print(server.pid, server.engine_pid, flush=True)
+print(server.pid, server.engine_pid, server.log_path, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     result = run_python(program)
     assert result.returncode == -signal.SIGKILL, result.stderr
-    for pid in map(int, result.stdout.split()):
+    *pids, log_path = result.stdout.split()
+    for pid in map(int, pids):
         eventually(lambda pid=pid: not is_alive(pid))
+    # Nobody was left to do this.
+    shutil.rmtree(Path(log_path).parent)
 
 
 def test_it_ends_when_the_program_forgets_it():

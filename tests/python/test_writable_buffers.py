@@ -64,8 +64,10 @@ def test_it_can_be_filled_with_itself(store):
         buffer[0:4] = buffer[2:6]
         view = memoryview(buffer)
         buffer[:] = numpy.arange(1, dtype="int64")
+        buffer[3:3] = numpy.zeros((0, 2))
         assert view[0] == 0
         del view
+        buffer[6:2] = b""
         buffer[:] = b"abcdefgh"
     assert bytes(store.get_buffer(buffer.object_id, 0)) == b"abcdefgh"
 

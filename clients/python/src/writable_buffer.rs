@@ -116,22 +116,23 @@ impl WritableBuffer {
         }
     }
 
-    /// Replaces all of the data, without the interpreter.
-    fn write(&self, py: Python<'_>, data: &Contiguous) -> PyResult<()> {
+    /// Replaces data from `at` on, without the interpreter.
+    fn write(&self, py: Python<'_>, at: usize, data: &Contiguous) -> PyResult<()> {
         let mut writer = self.take()?;
         let source = data.bytes();
         let written = py.detach(|| {
-            writer.copy_from(0, source);
+            writer.copy_from(at, source);
             writer
         });
         self.set(State::Open(written));
         Ok(())
     }
 
-    fn is_whole(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let (Ok(slice), Ok(length)) = (key.cast::<PySlice>(), isize::try_from(self.bytes)) else { return Ok(false) };
+    /// Where a slice without gaps starts and how long it is; `None` for any other key.
+    fn span(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<(usize, usize)>> {
+        let (Ok(slice), Ok(length)) = (key.cast::<PySlice>(), isize::try_from(self.bytes)) else { return Ok(None) };
         let indices = slice.indices(length)?;
-        Ok(indices.start == 0 && indices.step == 1 && indices.slicelength == self.bytes)
+        Ok(usize::try_from(indices.start).ok().filter(|_| indices.step == 1).map(|start| (start, indices.slicelength)))
     }
 }
 
@@ -207,24 +208,23 @@ impl WritableBuffer {
 
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.get();
-        if !key.is_instance_of::<PySlice>() {
+        let Some((start, bytes)) = this.span(key)? else {
             return PyMemoryView::from(slf)?.set_item(key, value);
-        }
+        };
         let data: Contiguous = value.extract()?;
-        let whole = this.is_whole(key)?;
-        if whole && data.bytes().len() != this.bytes {
-            return Err(PyValueError::new_err(format!(
-                "the buffer has {} bytes, and was given {}",
-                this.bytes,
-                data.bytes().len()
-            )));
+        let given = data.bytes().len();
+        if given != bytes {
+            return Err(PyValueError::new_err(format!("{bytes} bytes are to be replaced, and {given} were given")));
         }
         // With a view alive the data may be the buffer's own, so the interpreter moves it.
-        if whole && this.lock().exports == 0 {
-            return this.write(slf.py(), &data);
+        if this.lock().exports == 0 {
+            return this.write(slf.py(), start, &data);
         }
-        let bytes = PyMemoryView::from(value)?.call_method1("cast", ("B",))?;
-        PyMemoryView::from(slf)?.set_item(key, bytes)
+        if given == 0 {
+            return Ok(());
+        }
+        let source = PyMemoryView::from(value)?.call_method1("cast", ("B",))?;
+        PyMemoryView::from(slf)?.set_item(key, source)
     }
 
     fn __repr__(&self) -> String {
