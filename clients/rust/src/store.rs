@@ -87,21 +87,31 @@ impl Store {
         if self.interrupt.is_closed() {
             return Err(Error::Closed);
         }
-        let mut current = lock(&self.shared.session);
-        match &*current {
-            Some(session) if session.is_usable() => Ok(session.clone()),
-            _ => {
-                let session = Arc::new(Session::open(&self.shared.options, &self.interrupt)?);
-                *current = Some(session.clone());
-                Ok(session)
-            }
+        if let Some(session) = usable(&lock(&self.shared.session)) {
+            return Ok(session);
         }
+        // Not under the lock: the interrupt hook runs in there, and may use this store.
+        let opened = Arc::new(Session::open(&self.shared.options, &self.interrupt)?);
+        let mut current = lock(&self.shared.session);
+        if self.interrupt.is_closed() {
+            return Err(Error::Closed);
+        }
+        // Another thread may have been first; then all use its session, and this one says goodbye.
+        let session = usable(&current).unwrap_or(opened);
+        let replaced = current.replace(session.clone());
+        drop(current);
+        drop(replaced);
+        Ok(session)
     }
 
     /// Asks and waits, on a given session.
     pub(crate) fn call(&self, session: &Session, request: &Request, on_stop: OnStop) -> Result<Response> {
         session.connection.call(request, on_stop, &self.interrupt)
     }
+}
+
+fn usable(session: &Option<Arc<Session>>) -> Option<Arc<Session>> {
+    session.as_ref().filter(|session| session.is_usable()).cloned()
 }
 
 impl fmt::Debug for Store {
