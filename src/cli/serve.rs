@@ -12,7 +12,7 @@ use crate::keeper;
 use crate::memory::machine;
 use crate::size::{self, Size};
 
-/// Start a store and serve it until SIGTERM.
+/// Start a store and serve it until SIGTERM
 ///
 /// Prints one line when it serves: `plasmad 0.1.0 serving PATH, 4.0 GiB, pid N`. SIGTERM drains and exits 0; a
 /// second one stops at once.

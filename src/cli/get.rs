@@ -1,0 +1,78 @@
+//! `plasmad get`: an object's bytes, out.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use plasmad_client::{Error, Role, Timeout};
+use serde_json::json;
+
+use super::failures::failure;
+use super::names::IdArgument;
+use super::output::{self, Output};
+use super::session::{Session, seconds};
+use crate::error::{Exit, Failure};
+use crate::size;
+
+/// Print an object's bytes, or write them to a file
+#[derive(Debug, Args)]
+#[command(after_help = "Example: plasmad get name:model -o weights.bin")]
+pub(super) struct Get {
+    /// 56 hex digits, or name:TEXT
+    id: IdArgument,
+    /// Write to this file, which appears whole or not at all
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How long to wait for the object, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    timeout: Timeout,
+    /// The metadata instead of the data
+    #[arg(long)]
+    metadata: bool,
+    /// Print even to a terminal
+    #[arg(long)]
+    force: bool,
+}
+
+impl Get {
+    pub(super) fn run(self, session: &Session, output: &Output) -> Result<(), Failure> {
+        if self.output.is_none() && !self.force && io::stdout().is_terminal() {
+            return Err(
+                Failure::usage("an object's bytes could upset a terminal").hint("use -o FILE, a pipe, or --force")
+            );
+        }
+        let id = self.id.0;
+        let store = session.connect("get", Role::Reader)?;
+        let buffer = store.get(id, self.timeout).map_err(|error| match error {
+            Error::Timeout { .. } if self.timeout == Timeout::NO_WAIT => {
+                let what = format!("there is no object {id}");
+                Failure::new(Exit::NotFound, "ObjectNotFound", what).hint("--timeout waits for it")
+            }
+            error => failure(error),
+        })?;
+        let bytes = if self.metadata { buffer.metadata() } else { &buffer };
+        let Some(path) = &self.output else { return output::write(bytes) };
+        write_whole(path, bytes).map_err(|error| Failure::file(path.display(), error))?;
+        let (data_bytes, metadata_bytes) = (buffer.len(), buffer.metadata().len());
+        let document =
+            json!({ "id": id.to_string(), "data_bytes": data_bytes, "metadata_bytes": metadata_bytes, "file": path });
+        output.remark(&format!("{} written to {}", size::display(bytes.len() as u64), path.display()));
+        output.answer(document, String::new)
+    }
+}
+
+/// Under another name in the same folder first, then in place.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".plasmad-").permissions(permissions()).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// As any new file: the umask takes off what it should.
+fn permissions() -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+
+    std::fs::Permissions::from_mode(0o666)
+}

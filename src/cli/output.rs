@@ -1,0 +1,58 @@
+//! Text or JSON on standard output, everything else on standard error.
+
+use std::io::{self, ErrorKind, Write};
+
+use serde_json::{Value, json};
+
+use crate::error::{Exit, Failure};
+
+/// How this command talks.
+pub(super) struct Output {
+    pub(super) json: bool,
+    pub(super) quiet: bool,
+}
+
+impl Output {
+    /// One answer: the fields of a document, or text.
+    pub(super) fn answer(&self, document: Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let shown = if self.json { with_schema(document).to_string() + "\n" } else { text() };
+        write(shown.as_bytes())
+    }
+
+    /// Something beside the result, for people.
+    pub(super) fn remark(&self, text: &str) {
+        if !self.quiet && !self.json {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Why the command failed.
+    pub(super) fn failure(&self, failure: &Failure) {
+        if failure.exit == Exit::PipeGone {
+            return;
+        }
+        if self.json {
+            let error = json!({ "code": failure.code, "message": failure.message, "hint": failure.hint });
+            let _ = write((json!({ "schema": 1, "error": error }).to_string() + "\n").as_bytes());
+        } else {
+            eprintln!("plasmad: {failure}");
+        }
+    }
+}
+
+/// Writes to standard output. A reader that is gone ends the command, silently.
+pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::new(Exit::PipeGone, "PipeGone", "the reader of standard output is gone"),
+        _ => Failure::file("standard output", error),
+    })
+}
+
+/// The schema's number comes with every document.
+fn with_schema(mut document: Value) -> Value {
+    if let Value::Object(fields) = &mut document {
+        fields.insert("schema".to_owned(), json!(1));
+    }
+    document
+}
