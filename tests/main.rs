@@ -2,6 +2,7 @@
 
 #[path = "core/mod.rs"]
 mod core_rules;
+mod hostile;
 mod model;
 mod sim;
 mod support;

@@ -27,6 +27,8 @@ pub struct Ledger {
     pub pins: u64,
     /// Its requests that wait, by their number.
     pub waiting: BTreeMap<u64, WaitKey>,
+    /// What they keep in the daemon's memory.
+    pub waiting_bytes: u64,
 }
 
 impl Ledger {
@@ -45,7 +47,8 @@ pub struct Clients {
 impl Clients {
     /// Opens a ledger.
     pub fn join(&mut self, client: ClientId, role: Role) {
-        let ledger = Ledger { role, connected: true, unsealed: BTreeSet::new(), pins: 0, waiting: BTreeMap::new() };
+        let (unsealed, waiting) = (BTreeSet::new(), BTreeMap::new());
+        let ledger = Ledger { role, connected: true, unsealed, pins: 0, waiting, waiting_bytes: 0 };
         let before = self.ledgers.insert(client, ledger);
         assert!(before.is_none(), "client {} joined twice", client.0);
     }

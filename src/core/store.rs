@@ -179,41 +179,48 @@ impl Store {
     }
 
     /// Notes that a request waits, so that it can be taken back.
-    fn note_waiting(&mut self, client: ClientId, tag: RequestTag, deadline: Option<Nanos>, key: WaitKey) {
+    fn note_waiting(&mut self, client: ClientId, tag: RequestTag, bytes: u64, deadline: Option<Nanos>, key: WaitKey) {
         self.deadlines.insert(deadline, key);
         if let Some(ledger) = self.clients.ledger(client) {
             ledger.waiting.insert(tag.number, key);
+            ledger.waiting_bytes += bytes;
         }
     }
 
     /// Takes a waiting request out of everything it stands in.
     fn stop_waiting(&mut self, key: WaitKey) -> Option<(ClientId, RequestTag)> {
-        let (client, tag, deadline) = match key {
+        let (client, tag, bytes, deadline) = match key {
             WaitKey::Create(place) => {
                 let wait = self.creates.remove(place)?;
                 self.room_changed = true;
-                (wait.client, wait.tag, wait.deadline)
+                (wait.client, wait.tag, wait.bytes(), wait.deadline)
             }
             WaitKey::Get(number) => {
                 let wait = self.gets.remove(number)?;
-                (wait.client, wait.tag, wait.deadline)
+                (wait.client, wait.tag, wait.bytes(), wait.deadline)
             }
         };
         self.deadlines.remove(deadline, key);
         if let Some(ledger) = self.clients.ledger(client) {
             ledger.waiting.remove(&tag.number);
+            ledger.waiting_bytes -= bytes;
         }
         Some((client, tag))
     }
 
-    /// May this client wait with one more request, under this number?
-    fn may_wait(&mut self, client: ClientId, tag: RequestTag) -> Result<(), Refusal> {
-        let Some(Ledger { waiting, .. }) = self.clients.ledger(client) else { return Err(Refusal::Cancelled) };
+    /// May this client wait with one more request of so many bytes, under this number?
+    fn may_wait(&mut self, client: ClientId, tag: RequestTag, bytes: u64) -> Result<(), Refusal> {
+        let ledger = self.clients.ledger(client);
+        let Some(Ledger { waiting, waiting_bytes, .. }) = ledger else { return Err(Refusal::Cancelled) };
         if waiting.contains_key(&tag.number) {
             return Err(Refusal::Malformed("a request with this number is waiting already"));
         }
         if waiting.len() >= WAITING_MAX {
             return Err(Refusal::Limit { what: "requests of one client that wait", limit: WAITING_MAX as u64 });
+        }
+        if *waiting_bytes + bytes > WAITING_BYTES_MAX {
+            let what = "bytes of one client's requests that wait";
+            return Err(Refusal::Limit { what, limit: WAITING_BYTES_MAX });
         }
         Ok(())
     }
@@ -241,5 +248,8 @@ fn readers_may(verb: &Verb) -> bool {
     }
 }
 
-/// Requests of one client that may wait at a time; each keeps its ids or objects in the daemon's memory.
+/// Requests of one client that may wait at a time.
 pub const WAITING_MAX: usize = 1024;
+
+/// What their ids, objects and inline bytes may take of the daemon's memory: fifteen of the largest inline puts.
+pub const WAITING_BYTES_MAX: u64 = 16 * 1024 * 1024;

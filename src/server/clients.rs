@@ -15,8 +15,8 @@ use plasmad_wire::error::Holder;
 pub(crate) struct Clients {
     clients: HashMap<ClientId, Client>,
     joined_total: u64,
-    /// Ended by their process's death.
-    pub(crate) died_total: u64,
+    /// Connections closed because of what they sent, or didn't take.
+    pub(crate) dropped_total: u64,
 }
 
 /// One of them.

@@ -5,11 +5,11 @@
 //!    +--refused--> Closing (the refusal is flushed) ----------------------> gone
 //! ```
 
-use std::io::{ErrorKind, Read, Result};
+use std::io::{ErrorKind, Result};
 use std::os::fd::OwnedFd;
 
 use mio::net::UnixStream;
-use plasmad_core::ClientId;
+use plasmad_core::{ClientId, Nanos};
 use plasmad_shm::fd_passing;
 use plasmad_wire::frame::{FrameTooLong, Header};
 
@@ -18,16 +18,27 @@ use super::outbox::Outbox;
 /// A client's socket.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    pub(crate) serial: Serial,
     pub(crate) stream: UnixStream,
     pub(crate) phase: Phase,
     pub(crate) outbox: Outbox,
     /// Poll tells when the socket takes bytes again.
     pub(crate) wants_writable: bool,
+    /// Stands in the line of those with more waiting than one turn takes.
+    pub(crate) is_busy: bool,
+    /// Has more than enough unread, and its time to take it runs.
+    pub(crate) is_overfull: bool,
+    /// Since when a frame has begun and not ended.
+    pub(crate) half_since: Option<Nanos>,
     /// What came and wasn't taken yet: `inbox[start..end]`.
     inbox: Vec<u8>,
     start: usize,
     end: usize,
 }
+
+/// Tells a connection from a later one under the same key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Serial(pub(crate) u64);
 
 /// Where a connection is in its life.
 #[derive(Debug)]
@@ -58,12 +69,16 @@ pub(crate) struct Frame<'a> {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: UnixStream) -> Self {
+    pub(crate) fn new(serial: Serial, stream: UnixStream) -> Self {
         Self {
+            serial,
             stream,
             phase: Phase::Greeting(Vec::new()),
             outbox: Outbox::default(),
             wants_writable: false,
+            is_busy: false,
+            is_overfull: false,
+            half_since: None,
             inbox: vec![0; INBOX_BYTES],
             start: 0,
             end: 0,
@@ -78,17 +93,20 @@ impl Connection {
         let received = match &mut self.phase {
             Phase::Greeting(fds) => fd_passing::receive(&self.stream, room).map(|mut received| {
                 fds.append(&mut received.fds);
+                // A handshake brings one; whoever sends more is refused for it, and may not fill this process.
+                fds.truncate(GREETING_FDS_KEPT);
                 received.bytes
             }),
-            // A plain read lets the kernel close whatever descriptors come along.
-            Phase::Serving(_) => self.stream.read(room),
+            Phase::Serving(_) => fd_passing::receive_bytes(&self.stream, room),
             Phase::Closing => return Ok(Received::Ended),
         };
+        // A receive ends where descriptors come along, so a short one doesn't mean that nothing else is there.
+        let is_last = |bytes| bytes < wanted && matches!(self.phase, Phase::Serving(_));
         match received {
             Ok(0) => Ok(Received::Ended),
             Ok(bytes) => {
                 self.end += bytes;
-                Ok(if bytes == wanted { Received::More } else { Received::All })
+                Ok(if is_last(bytes) { Received::All } else { Received::More })
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(Received::All),
             Err(error) => Err(error),
@@ -102,6 +120,16 @@ impl Connection {
         let Some(frame) = waiting.get(..header.frame_bytes()) else { return Ok(None) };
         self.start += frame.len();
         Ok(Some(Frame { header, body: &frame[Header::BYTES..] }))
+    }
+
+    /// What the inbox takes beyond what every connection has.
+    pub(crate) fn inbox_bytes_extra(&self) -> usize {
+        self.inbox.len().saturating_sub(INBOX_BYTES)
+    }
+
+    /// A frame has begun and not ended.
+    pub(crate) fn is_half(&self) -> bool {
+        self.start < self.end && !self.has_frame()
     }
 
     /// Has a whole frame that can be taken without receiving.
@@ -134,5 +162,7 @@ impl Connection {
 
 /// Some dozens of small requests; a thousand idle connections take 8 MiB.
 const INBOX_BYTES: usize = 8 * 1024;
+/// One more than a handshake may bring, so that too many can be told from enough.
+const GREETING_FDS_KEPT: usize = 2;
 /// So that one client's large frame doesn't keep the others waiting.
 const RECEIVE_BYTES_MAX: usize = 256 * 1024;

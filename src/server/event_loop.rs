@@ -11,13 +11,14 @@
 //! each outbox             into its socket, as far as that takes it
 //! ```
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use mio::net::UnixListener;
+use mio::net::{UnixListener, UnixStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use plasmad_core::{ClientId, Config as CoreConfig, Effect, Event, RequestTag, Store};
@@ -32,9 +33,10 @@ use slab::Slab;
 
 use super::clients::{Client, Clients};
 use super::clock::Clock;
-use super::connection::{Connection, Phase, Received};
+use super::connection::{Connection, Phase, Received, Serial};
 use super::dispatch::{self, EPOCH, Meaning};
 use super::handshake::{self, Admitted};
+use super::limits::{self as bounds, Overdue};
 use super::refusals;
 use super::report::{Surroundings, document};
 use crate::config::Config;
@@ -55,8 +57,18 @@ pub(crate) struct Engine {
     own_uid: u32,
     keeper_pid: u32,
     effects: Vec<Effect>,
-    /// Connections that have more to read than one turn took.
-    again: Vec<usize>,
+    /// Connections whose handshake isn't finished.
+    greeting: Overdue<()>,
+    /// Connections that have more than enough unread, and what they had taken by then.
+    unread: Overdue<u64>,
+    connections_max: usize,
+    connections_total: u64,
+    /// Connections may wait in the listener, of which poll has told already.
+    more_to_accept: bool,
+    /// What the inboxes of all connections take beyond what each has.
+    inbox_bytes_extra: usize,
+    /// Connections that have more to read than one turn took, in the order of their turns.
+    busy: VecDeque<usize>,
     /// Connections with something to send.
     unsent: Vec<usize>,
     /// Held open so that the poll goes on watching them.
@@ -99,7 +111,13 @@ impl Engine {
             own_uid: nix::unistd::geteuid().as_raw(),
             keeper_pid: nix::unistd::getppid().as_raw() as u32,
             effects: Vec::new(),
-            again: Vec::new(),
+            greeting: Overdue::after(bounds::GREETING_TIME_MAX),
+            unread: Overdue::after(bounds::UNREAD_TIME_MAX),
+            connections_max: bounds::connections_max(),
+            connections_total: 0,
+            more_to_accept: false,
+            inbox_bytes_extra: 0,
+            busy: VecDeque::new(),
             unsent: Vec::new(),
             _watched: watched,
             config,
@@ -116,26 +134,28 @@ impl Engine {
                 _ => (),
             }
             let mut stop = false;
-            let again = std::mem::take(&mut self.again);
             for event in &events {
                 match Source::of(event.token()) {
-                    Source::Listener => self.accept(),
+                    Source::Listener => self.more_to_accept = true,
                     Source::Stop => stop = true,
                     Source::Process(client) => self.process_ended(client),
                     Source::Connection(key) => {
                         if event.is_writable() {
                             self.unsent.push(key);
                         }
-                        if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        let speaks = event.is_readable() || event.is_read_closed() || event.is_error();
+                        // Whoever had more than its share waits in line, behind those who speak up now.
+                        if speaks && self.connections.get(key).is_some_and(|connection| !connection.is_busy) {
                             self.serve(key);
                         }
                     }
                 }
             }
-            again.into_iter().for_each(|key| self.serve(key));
+            self.settle();
+            self.serve_busy();
+            self.accept();
             self.tick();
-            self.carry_out();
-            self.flush();
+            self.settle();
             self.population.keep_ahead(self.store.high_water_bytes(), self.config.memory_bytes);
             if stop {
                 return self.drain();
@@ -143,11 +163,18 @@ impl Engine {
         }
     }
 
+    /// Carries out what was decided so far, and sends the answers.
+    fn settle(&mut self) {
+        self.carry_out();
+        self.flush();
+    }
+
     fn until_next_turn(&self) -> Option<Duration> {
-        if !self.again.is_empty() {
+        if !self.busy.is_empty() || self.more_to_accept {
             return Some(Duration::ZERO);
         }
-        let deadline = self.store.next_deadline()?;
+        let deadlines = [self.store.next_deadline(), self.greeting.next_deadline(), self.unread.next_deadline()];
+        let deadline = deadlines.into_iter().flatten().min()?;
         // The poll counts in milliseconds and rounds up, so a deadline has always passed when it returns.
         Some(Duration::from_nanos(deadline.saturating_sub(self.clock.now())))
     }
@@ -157,20 +184,69 @@ impl Engine {
         if self.store.wants_tick() || self.store.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.tell(Event::Tick);
         }
+        while let Some((key, serial, ())) = self.greeting.pop_due(now) {
+            let connection = self.connections.get(key).filter(|connection| connection.serial == serial);
+            if connection.is_some_and(|connection| matches!(connection.phase, Phase::Greeting(_))) {
+                let seconds = bounds::GREETING_TIME_MAX.as_secs();
+                self.refuse(key, 0, refusals::silent(seconds));
+            }
+        }
+        while let Some((key, serial, taken_before)) = self.unread.pop_due(now) {
+            let connection = self.connections.get_mut(key).filter(|connection| connection.serial == serial);
+            let Some(connection) = connection else { continue };
+            connection.is_overfull = false;
+            if connection.outbox.taken_total() > taken_before {
+                self.unsent.push(key);
+            } else {
+                // It can't be told: what it would read first is still in its way.
+                self.note_dropped(key, "it doesn't take its answers");
+                self.close(key);
+            }
+        }
     }
 
+    /// Accepts some; those who come when all places are taken are told so.
     fn accept(&mut self) {
-        loop {
-            let mut stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => return tracing::warn!("a connection can't be accepted: {error}"),
-            };
-            let entry = self.connections.vacant_entry();
-            let token = Token(FIRST_TOKEN + 2 * entry.key());
-            match self.poll.registry().register(&mut stream, token, Interest::READABLE) {
-                Ok(()) => _ = entry.insert(Connection::new(stream)),
-                Err(error) => tracing::warn!("a connection can't be watched: {error}"),
+        for _ in 0..bounds::ACCEPTS_PER_TURN {
+            if !self.more_to_accept {
+                return;
+            }
+            match self.listener.accept() {
+                Ok((stream, _)) => self.admit(stream),
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(error) => {
+                    self.more_to_accept = false;
+                    if error.kind() != ErrorKind::WouldBlock {
+                        tracing::warn!("a connection can't be accepted: {error}");
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, mut stream: UnixStream) {
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let token = Token(FIRST_TOKEN + 2 * key);
+        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE) {
+            return tracing::warn!("a connection can't be watched: {error}");
+        }
+        self.connections_total += 1;
+        let serial = Serial(self.connections_total);
+        entry.insert(Connection::new(serial, stream));
+        self.greeting.push(self.clock.now(), key, serial, ());
+        if self.connections.len() > self.connections_max {
+            self.refuse(key, 0, refusals::crowded(self.connections_max));
+        }
+    }
+
+    /// Gives some of those who had more than their share another turn.
+    fn serve_busy(&mut self) {
+        for _ in 0..self.busy.len().min(bounds::BUSY_PER_TURN) {
+            let Some(key) = self.busy.pop_front() else { return };
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.is_busy = false;
+                self.serve(key);
             }
         }
     }
@@ -178,21 +254,61 @@ impl Engine {
     /// One turn of a connection: receives once, takes a bounded number of frames.
     fn serve(&mut self, key: usize) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.outbox.waiting_bytes() > OUTBOX_BYTES_MAX {
-            // It doesn't take its answers, so it gets no more; it goes on when it has read some.
+        if connection.outbox.waiting_bytes() > bounds::OUTBOX_BYTES_MAX {
+            // It doesn't take its answers, so it is asked for no more; it goes on when it has read them.
             return;
         }
-        let received = connection.receive();
+        let received = self.receive(key);
         let mut frames = 0;
-        while frames < FRAMES_PER_TURN && self.take_frame(key) {
+        while frames < bounds::FRAMES_PER_TURN && !self.has_too_much_unread(key) && self.take_frame(key) {
             frames += 1;
+            self.carry_out();
         }
+        let now = self.clock.now();
         let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.half_since =
+            connection.is_half().then(|| connection.half_since.filter(|_| frames == 0).unwrap_or(now));
         match received {
-            _ if connection.has_frame() => self.again.push(key),
-            Ok(Received::More) => self.again.push(key),
+            _ if connection.has_frame() => self.serve_later(key),
+            Ok(Received::More) => self.serve_later(key),
             Ok(Received::All) => (),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                self.refuse(key, 0, refusals::malformed(&error.to_string()));
+            }
             Ok(Received::Ended) | Err(_) => self.close(key),
+        }
+        if self.inbox_bytes_extra > bounds::INBOX_BYTES_MAX {
+            self.close_longest_half();
+        }
+    }
+
+    /// Receives once, and keeps count of what inboxes take.
+    fn receive(&mut self, key: usize) -> io::Result<Received> {
+        let Some(connection) = self.connections.get_mut(key) else { return Ok(Received::Ended) };
+        let before = connection.inbox_bytes_extra();
+        let received = connection.receive();
+        self.inbox_bytes_extra += connection.inbox_bytes_extra();
+        self.inbox_bytes_extra -= before;
+        received
+    }
+
+    fn has_too_much_unread(&self, key: usize) -> bool {
+        self.connections.get(key).is_some_and(|it| it.outbox.waiting_bytes() > bounds::OUTBOX_BYTES_MAX)
+    }
+
+    fn serve_later(&mut self, key: usize) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if !std::mem::replace(&mut connection.is_busy, true) {
+            self.busy.push_back(key);
+        }
+    }
+
+    /// Frames that have begun and don't end fill the memory for them: the one that began first goes.
+    fn close_longest_half(&mut self) {
+        let halves = self.connections.iter().filter(|(_, connection)| connection.inbox_bytes_extra() > 0);
+        let halves = halves.filter_map(|(key, connection)| Some((connection.half_since?, key)));
+        if let Some((_, key)) = halves.min() {
+            self.refuse(key, 0, refusals::unfinished(bounds::INBOX_BYTES_MAX));
         }
     }
 
@@ -265,7 +381,6 @@ impl Engine {
             })
         });
         if let Err(body) = welcomed {
-            tracing::info!("a client was not admitted: {}", body.message);
             self.refuse(key, number, Response::Error(*body));
         }
     }
@@ -321,7 +436,6 @@ impl Engine {
         let Some(found) = self.clients.get(client) else { return };
         let connection = found.connection;
         tracing::debug!("client {}, process {}, has ended", client.0, found.pid);
-        self.clients.died_total += 1;
         if let Some(key) = connection {
             self.hear_out(key);
         }
@@ -334,8 +448,7 @@ impl Engine {
     /// Takes all that a dead process left in its socket; a forked child that still writes there is not waited for.
     fn hear_out(&mut self, key: usize) {
         for _ in 0..LAST_RECEIVES_MAX {
-            let Some(connection) = self.connections.get_mut(key) else { return };
-            let received = connection.receive();
+            let received = self.receive(key);
             while self.take_frame(key) {}
             if !matches!(received, Ok(Received::More)) {
                 return;
@@ -379,25 +492,42 @@ impl Engine {
             keeper_pid: self.keeper_pid,
             present_bytes: self.memory.present_bytes().unwrap_or(0),
             population_done: self.population.is_done(),
-            died_total: self.clients.died_total,
+            dropped_total: self.clients.dropped_total,
         };
         document(snapshot, &around).to_string().into_bytes()
     }
 
     fn answer(&mut self, key: usize, kind: u16, number: u64, silent: bool, response: Response) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if !silent {
-            response.append(connection.outbox.bytes(), kind, number);
-            self.unsent.push(key);
+        if silent || matches!(connection.phase, Phase::Closing) {
+            return;
         }
+        response.append(connection.outbox.bytes(), kind, number);
+        self.unsent.push(key);
     }
 
     /// Answers, and closes behind it.
     fn refuse(&mut self, key: usize, number: u64, response: Response) {
+        if let Response::Error(body) = &response {
+            self.note_dropped(key, &body.message);
+        }
         self.answer(key, 0, number, false, response);
         let Some(connection) = self.connections.get_mut(key) else { return };
         if let Phase::Serving(client) = std::mem::replace(&mut connection.phase, Phase::Closing) {
             self.part(client);
+        }
+    }
+
+    /// Logs why a connection is closed, once: whatever it does after that is not heard any more.
+    fn note_dropped(&mut self, key: usize, why: &str) {
+        self.clients.dropped_total += 1;
+        match self.connections.get(key).map(|connection| &connection.phase) {
+            Some(Phase::Serving(client)) => {
+                let (pid, label) = self.clients.get(*client).map_or((0, ""), |it| (it.pid, it.label.as_str()));
+                tracing::warn!("client {}, process {pid} {label:?}, is disconnected: {why}", client.0);
+            }
+            Some(Phase::Greeting(_)) => tracing::info!("a connection is refused: {why}"),
+            Some(Phase::Closing) | None => (),
         }
     }
 
@@ -407,7 +537,14 @@ impl Engine {
             let Some(connection) = self.connections.get_mut(key) else { continue };
             match connection.outbox.flush(&mut connection.stream) {
                 Ok(true) if matches!(connection.phase, Phase::Closing) => self.close(key),
-                Ok(done) => self.watch_writable(key, !done),
+                Ok(done) => {
+                    if connection.outbox.waiting_bytes() > bounds::OUTBOX_BYTES_MAX && !connection.is_overfull {
+                        connection.is_overfull = true;
+                        let (serial, taken) = (connection.serial, connection.outbox.taken_total());
+                        self.unread.push(self.clock.now(), key, serial, taken);
+                    }
+                    self.watch_writable(key, !done);
+                }
                 Err(_) => self.close(key),
             }
         }
@@ -427,12 +564,13 @@ impl Engine {
             self.close(key);
         } else if !wanted {
             // It may have been held back while its answers waited.
-            self.again.push(key);
+            self.serve_later(key);
         }
     }
 
     fn close(&mut self, key: usize) {
         let Some(connection) = self.connections.try_remove(key) else { return };
+        self.inbox_bytes_extra -= connection.inbox_bytes_extra();
         if let Phase::Serving(client) = connection.phase {
             self.part(client);
         }
@@ -513,10 +651,6 @@ const STOP: Token = Token(1);
 /// Connections have even numbers from here on, by their key; processes odd ones, by their client's number.
 const FIRST_TOKEN: usize = 2;
 const HELLO: u16 = 1;
-/// Frames taken from one connection before the others have their turn.
-const FRAMES_PER_TURN: usize = 64;
-/// A client with this much unread is not asked for more.
-const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// More than any socket buffer holds.
 const LAST_RECEIVES_MAX: usize = 1024;
 /// For clients that don't take the answer that plasmad is stopping.

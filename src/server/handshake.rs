@@ -58,7 +58,8 @@ fn check_hello(hello: &Hello, fds: usize) -> Result<(), Box<ErrorBody>> {
         return Err(refusal(ErrorCode::LimitExceeded, what));
     }
     if fds != usize::from(hello.has_pidfd) {
-        let what = format!("{fds} descriptors came with the handshake; only one pidfd may, and only when announced");
+        let announced = usize::from(hello.has_pidfd);
+        let what = format!("the handshake announced {announced} pidfds, and {fds} or more descriptors came with it");
         return Err(refusal(ErrorCode::Malformed, what));
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! | `connection` | one socket: bytes in, frames out of them |
 //! | `outbox` | answers on their way out |
 //! | `handshake` | who may come in, as what |
+//! | `limits` | what clients may take of the engine |
 //! | `dispatch` | requests to events, replies to responses: the only file that knows both |
 //! | `refusals` | sentences for what is refused |
 //! | `report` | the stats document |
@@ -18,6 +19,7 @@ mod connection;
 mod dispatch;
 mod event_loop;
 mod handshake;
+mod limits;
 mod outbox;
 mod refusals;
 mod report;

@@ -9,6 +9,8 @@ use std::io::{ErrorKind, Result, Write};
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
+    /// All bytes the socket ever took.
+    taken_total: u64,
 }
 
 impl Outbox {
@@ -21,13 +23,23 @@ impl Outbox {
         self.bytes.len() - self.sent
     }
 
+    pub(crate) fn taken_total(&self) -> u64 {
+        self.taken_total
+    }
+
     /// Sends what the socket takes; `true` when nothing waits any more.
     pub(crate) fn flush(&mut self, stream: &mut impl Write) -> Result<bool> {
         while self.waiting_bytes() > 0 {
             match stream.write(&self.bytes[self.sent..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.sent += bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Ok(bytes) => {
+                    self.sent += bytes;
+                    self.taken_total += bytes as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.forget_sent();
+                    return Ok(false);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
                 Err(error) => return Err(error),
             }
@@ -37,8 +49,18 @@ impl Outbox {
         self.bytes.shrink_to(KEPT_BYTES);
         Ok(true)
     }
+
+    /// A client that is always a little behind must not make this grow.
+    fn forget_sent(&mut self) {
+        if self.sent > FORGET_BYTES {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
 }
 
+/// Moving what waits costs less than this is worth.
+const FORGET_BYTES: usize = 256 * 1024;
 /// A quiet client's outbox takes no more than this.
 const KEPT_BYTES: usize = 16 * 1024;
 

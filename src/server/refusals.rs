@@ -26,6 +26,25 @@ pub(crate) fn limit(what: &str, limit: u64) -> Response {
     body(ErrorCode::LimitExceeded, limit_sentence(what, limit))
 }
 
+/// A connection on which no handshake came.
+pub(crate) fn silent(seconds: u64) -> Response {
+    let what = format!("no handshake came within {seconds} seconds: send a Hello first; the connection is closed");
+    body(ErrorCode::LimitExceeded, what)
+}
+
+/// A connection too many.
+pub(crate) fn crowded(connections_max: usize) -> Response {
+    let what = format!("all {connections_max} connections that this daemon's descriptors allow are taken");
+    body(ErrorCode::LimitExceeded, what + ": close some, or raise its hard limit of open files")
+}
+
+/// The oldest of too many unfinished frames.
+pub(crate) fn unfinished(bytes_max: usize) -> Response {
+    let bytes = display(bytes_max as u64);
+    let what = format!("unfinished frames of all clients take more than {bytes}, and this one began first");
+    body(ErrorCode::LimitExceeded, what + ": send frames whole; the connection is closed")
+}
+
 /// The daemon is stopping.
 pub(crate) fn stopping() -> Response {
     body(ErrorCode::ShuttingDown, "plasmad is stopping: the request was not done".to_owned())

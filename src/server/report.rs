@@ -15,8 +15,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) keeper_pid: u32,
     pub(crate) present_bytes: u64,
     pub(crate) population_done: bool,
-    /// Clients ended by their process's death.
-    pub(crate) died_total: u64,
+    /// Connections closed because of what they sent, or didn't take.
+    pub(crate) dropped_total: u64,
 }
 
 /// Sizes in bytes, times in seconds.
@@ -48,7 +48,7 @@ pub(crate) fn document(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value 
             "creates_waiting": snapshot.creates_waiting,
             "oldest_wait_seconds": snapshot.oldest_wait_ns as f64 / 1e9,
             "refused_total": snapshot.totals.refused,
-            "dropped_total": around.died_total,
+            "dropped_total": around.dropped_total,
         },
         "spill": no_spilling(),
         "totals": {

@@ -1,6 +1,7 @@
 //! Creates that find no room.
 
 use plasmad_core::{Event, Refusal, Reply, Verb, WhenFull};
+use plasmad_wire::ObjectId;
 use plasmad_wire::limits::FOREVER;
 
 use super::{Fixture, created, name, outcomes, wanted};
@@ -97,4 +98,26 @@ fn a_create_taken_back_lets_those_behind_it_through() {
     assert!(matches!(replies[0], (2, 10, Reply::Refused(Refusal::Cancelled))));
     assert_eq!(outcomes(&replies[1..]), [(11, '+')]);
     assert!(!store.is_sealed(11), "{} is not sealed yet", name(11));
+}
+
+#[test]
+fn what_waits_takes_a_bounded_amount_of_memory() {
+    let mut store = Fixture::new(4096, WhenFull::Refuse);
+    created(&store.create(2, 1, 0, 1, 4096));
+    let ids = |first: u64| (first..first + 16_384).filter_map(|id| ObjectId::from_slice(&id.to_be_bytes())).collect();
+    let get = |first: u64| Verb::Get { timeout_ns: FOREVER, partial: false, ids: ids(first) };
+    let mut accepted = 0;
+    let refusal = loop {
+        match &store.asks(3, 10 + accepted, get(1 + accepted * 16_384))[..] {
+            [] => accepted += 1,
+            [(_, _, Reply::Refused(refusal))] => break refusal.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(matches!(refusal, Refusal::Limit { what: "bytes of one client's requests that wait", .. }), "{refusal:?}");
+    assert!(accepted > 1, "one large request may wait");
+    // What is taken back makes place again, and another client has its own.
+    store.happens(Event::Cancelled { client: plasmad_core::ClientId(3), number: 10 });
+    assert_eq!(store.asks(3, 9, get(1 << 40)), []);
+    assert_eq!(store.asks(2, 9, get(1 << 40)), []);
 }

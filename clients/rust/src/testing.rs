@@ -29,10 +29,24 @@ impl Daemon {
     /// # Panics
     /// If there is no binary, or it doesn't serve.
     pub fn with(arguments: &[&str]) -> Self {
+        Self::launch(Command::new(binary()), arguments)
+    }
+
+    /// Starts one that may have so many open descriptors.
+    ///
+    /// # Panics
+    /// If there is no binary, or it doesn't serve.
+    pub fn with_descriptors(limit: u32, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]).arg(binary());
+        Self::launch(shell, arguments)
+    }
+
+    fn launch(mut command: Command, arguments: &[&str]) -> Self {
         let directory = directory(STARTED.fetch_add(1, Ordering::Relaxed));
         std::fs::create_dir_all(&directory).expect("a directory for the socket");
         let pid = std::process::id().to_string();
-        let mut process = Command::new(binary())
+        let mut process = command
             .args(["serve", "--log-level", "warn", "--exit-with-pid", &pid, "--socket"])
             .arg(directory.join("s"))
             .args(arguments)

@@ -3,13 +3,13 @@
 //! Invariant: a received descriptor is owned from the first moment, closed on exec, and never silently dropped: when
 //! the kernel had to cut the list short, the message is an error.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, recvmsg, sendmsg};
 
 /// What came with one receive.
 #[derive(Debug)]
@@ -49,6 +49,16 @@ pub fn receive(socket: impl AsFd, into: &mut [u8]) -> io::Result<Received> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors came than this process may have"));
     }
     Ok(Received { bytes, fds })
+}
+
+/// Receives bytes where no descriptor is wanted: the kernel closes those that come, and the message is an error.
+pub fn receive_bytes(socket: impl AsFd, into: &mut [u8]) -> io::Result<usize> {
+    let mut parts = [IoSliceMut::new(into)];
+    let received = recvmsg::<()>(socket.as_fd().as_raw_fd(), &mut parts, None, MsgFlags::empty())?;
+    if received.flags.contains(MsgFlags::MSG_CTRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors came that nobody asked for"));
+    }
+    Ok(received.bytes)
 }
 
 /// Every descriptor in a control buffer that the kernel has just filled.
@@ -128,6 +138,19 @@ mod tests {
         let file = File::open("/dev/null").unwrap();
         send(&left, b"x", &vec![file.as_fd(); 253]).unwrap();
         assert_eq!(receive(&right, &mut [0; 1]).unwrap().fds.len(), 253);
+    }
+
+    #[test]
+    fn descriptors_nobody_asked_for_are_closed_and_noticed() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        send(&left, b"bytes", &[]).unwrap();
+        assert_eq!(receive_bytes(&right, &mut [0; 16]).unwrap(), 5);
+        send(&left, b"x", &[writer.as_fd()]).unwrap();
+        drop(writer);
+        assert_eq!(receive_bytes(&right, &mut [0; 16]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        // Nobody holds the other end any more.
+        assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
     }
 
     #[test]

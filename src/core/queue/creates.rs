@@ -24,6 +24,15 @@ pub struct CreateWait {
     pub deadline: Option<Nanos>,
 }
 
+impl CreateWait {
+    /// What it takes of the daemon's memory while it waits.
+    pub fn bytes(&self) -> u64 {
+        let inline = self.objects.iter().filter_map(|wanted| wanted.payload.as_ref());
+        let inline: usize = inline.map(|payload| payload.data.len() + payload.metadata.len()).sum();
+        (size_of::<Self>() + self.objects.len() * size_of::<Wanted>() + inline) as u64
+    }
+}
+
 /// All creates that wait, by their place in line.
 #[derive(Debug, Default)]
 pub struct CreateQueue {

@@ -48,6 +48,11 @@ pub enum Purpose {
 }
 
 impl GetWait {
+    /// What it takes of the daemon's memory while it waits: its ids stand in a list, and each under itself.
+    pub fn bytes(&self) -> u64 {
+        (size_of::<Self>() + self.ids.len() * 4 * size_of::<ObjectId>()) as u64
+    }
+
     /// It can be answered as it was asked.
     pub fn is_satisfied(&self) -> bool {
         match self.purpose {

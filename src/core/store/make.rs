@@ -36,12 +36,14 @@ impl Store {
             let shortage = self.shortage(turn, client, &objects);
             return self.answer(turn, client, tag, Err(Refusal::Full(shortage)));
         }
-        if let Err(refusal) = self.may_wait(client, tag) {
+        let deadline = deadline(turn.now, timeout_ns);
+        let wait = CreateWait { client, tag, objects, since: turn.now, deadline };
+        let bytes = wait.bytes();
+        if let Err(refusal) = self.may_wait(client, tag, bytes) {
             return self.answer(turn, client, tag, Err(refusal));
         }
-        let deadline = deadline(turn.now, timeout_ns);
-        let place = self.creates.push(CreateWait { client, tag, objects, since: turn.now, deadline });
-        self.note_waiting(client, tag, deadline, WaitKey::Create(place));
+        let place = self.creates.push(wait);
+        self.note_waiting(client, tag, bytes, deadline, WaitKey::Create(place));
     }
 
     /// Serves the line from its head until somebody has to go on waiting.

@@ -60,11 +60,12 @@ impl Store {
             let answer = self.get_now(turn, &wait);
             return self.answer(turn, client, tag, answer);
         }
-        if let Err(refusal) = self.may_wait(client, tag) {
+        let bytes = wait.bytes();
+        if let Err(refusal) = self.may_wait(client, tag, bytes) {
             return self.answer(turn, client, tag, Err(refusal));
         }
         let number = self.gets.push(wait);
-        self.note_waiting(client, tag, deadline, WaitKey::Get(number));
+        self.note_waiting(client, tag, bytes, deadline, WaitKey::Get(number));
     }
 
     /// A wait can be answered as it was asked, unless an earlier answer took away what it needed.
