@@ -25,6 +25,8 @@ pub enum Event {
         /// What is asked.
         verb: Verb,
     },
+    /// A client released something by itself while that was wanted.
+    Rung,
     /// A client takes a waiting request back, by its number.
     Cancelled {
         /// Whose request.

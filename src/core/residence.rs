@@ -30,6 +30,13 @@ pub trait Residence {
     /// One scan of all pages, telling who claims what, a call for each claim.
     fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber));
 
+    /// Tells which slots clients have used by themselves since the last call. They may name any slot.
+    fn recent(&mut self, visit: &mut dyn FnMut(SlotNumber));
+
+    /// Asks clients, from now on or no longer, to ring when they release something by themselves. Fences: who
+    /// releases after it rings, and what was released before it is seen by the next scan.
+    fn want(&mut self, wanted: bool);
+
     /// Takes sealed objects out of sight, all or none: marks them leaving, fences, scans. If any is pinned, all
     /// are as before, and the pinned ones are named.
     fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned>;

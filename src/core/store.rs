@@ -57,6 +57,8 @@ pub struct Store {
     sweep_due: bool,
     /// Something happened that may let the first create in line through.
     room_changed: bool,
+    /// Clients are asked to ring when they release something by themselves.
+    wanted: bool,
     /// Scratch for scans, kept so that a scan allocates nothing.
     pinned: SlotSet,
     unsealed_bytes: u64,
@@ -80,6 +82,7 @@ impl Store {
             doomed: Vec::new(),
             sweep_due: false,
             room_changed: false,
+            wanted: false,
             pinned: SlotSet::new(config.slots_max),
             unsealed_bytes: 0,
             droppable_bytes: 0,
@@ -94,6 +97,7 @@ impl Store {
         match event {
             Event::ClientJoined { client, role } => self.clients.join(client, role),
             Event::Asked { client, tag, verb } => self.asked(turn, client, tag, verb),
+            Event::Rung => self.rung(),
             Event::Cancelled { client, number } => self.cancelled(turn, client, number),
             Event::ConnectionClosed { client } => self.connection_closed(turn, client),
             Event::ClientGone { client } => self.client_gone(turn, client),

@@ -124,6 +124,15 @@ impl Residence for SharedMemory {
         self.scan(visit);
     }
 
+    fn recent(&mut self, visit: &mut dyn FnMut(SlotNumber)) {
+        self.pages.values().for_each(|page| page.take_recent(&mut |slot| visit(SlotNumber(slot))));
+    }
+
+    fn want(&mut self, wanted: bool) {
+        self.index.want(wanted);
+        fence_before_scan();
+    }
+
     fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {
         window.iter().for_each(|slot| self.index.set_state(slot.0, SlotState::Leaving));
         let mut claimed = std::mem::replace(&mut self.claimed, SlotSet::new(0));

@@ -2,6 +2,7 @@
 
 mod creates;
 mod departures;
+mod shared;
 
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::{ClientId, Config, Effect, Event, Nanos, Reply, RequestTag, Store, Verb, WhenFull};
@@ -50,6 +51,11 @@ impl Fixture {
         let payload = Some(Payload { data: vec![0; bytes as usize], metadata: Vec::new() });
         let objects = vec![Wanted { payload, ..wanted(id, bytes) }];
         assert_eq!(self.asks(1, 1, Verb::Create { timeout_ns: 0, objects }), [(1, 1, Reply::Done(1))]);
+    }
+
+    /// Client 1 deletes an object.
+    fn delete(&mut self, id: u8) {
+        assert_eq!(self.asks(1, 1, Verb::Delete { ids: vec![name(id)] }), [(1, 1, Reply::Done(1))]);
     }
 
     /// A client pins an object; how to give it back.

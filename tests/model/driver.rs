@@ -86,6 +86,8 @@ impl Driver {
         let possible = self.model.high_water_bytes.max(self.high_water_bytes)..=CAPACITY_BYTES;
         ensure!(possible.contains(&reached), "high water at {reached}, not in {possible:?}");
         self.high_water_bytes = reached;
+        let wanted = (self.faulty.pages.is_wanted(), self.model.creates_waiting() > 0);
+        ensure!(wanted.0 == wanted.1, "clients are asked to ring, and somebody waits: {wanted:?}");
         let clients = self.model.clients.iter();
         let pins: Vec<(ClientId, u32, Handle)> = clients
             .flat_map(|(client, known)| known.pins.iter().map(|(word, handle)| (*client, *word, *handle)))

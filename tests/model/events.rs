@@ -20,6 +20,8 @@ impl Model {
                 self.clients.insert(client, Client { role, connected: true, pins: BTreeMap::new() });
             }
             Event::Asked { client, tag, verb } => self.asked(said, client, tag, verb)?,
+            // The rest of it is what every event does: whoever waits for room is looked at.
+            Event::Rung => self.sweep_due |= self.objects.values().any(|object| object.doomed),
             Event::Cancelled { client, number } => {
                 let mine = |wait: &Wait| wait.client == client && wait.tag.number == number;
                 if let Some(number) = self.waits.iter().find(|(_, wait)| mine(wait)).map(|(number, _)| *number) {

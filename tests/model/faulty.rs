@@ -34,6 +34,8 @@ pub(super) enum Fault {
     SwapsReplies,
     /// New objects are told to lie a cache line before their place.
     ShiftsExtents,
+    /// Clients are never asked to ring.
+    WantsNothing,
 }
 
 impl Faulty {
@@ -54,7 +56,12 @@ impl Faulty {
                     made.iter_mut().for_each(|(_, extent)| extent.offset = extent.offset.saturating_sub(64));
                 }
             }),
-            Fault::None | Fault::ForgetsPins | Fault::ScansNothing | Fault::RetractsPinned | Fault::PublishesStale => {}
+            Fault::None
+            | Fault::ForgetsPins
+            | Fault::ScansNothing
+            | Fault::RetractsPinned
+            | Fault::PublishesStale
+            | Fault::WantsNothing => {}
         }
     }
 
@@ -97,6 +104,14 @@ impl Residence for Faulty {
 
     fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
         self.pages.holders(visit);
+    }
+
+    fn recent(&mut self, visit: &mut dyn FnMut(SlotNumber)) {
+        self.pages.recent(visit);
+    }
+
+    fn want(&mut self, wanted: bool) {
+        self.pages.want(wanted && self.fault != Fault::WantsNothing);
     }
 
     fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {

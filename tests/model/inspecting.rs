@@ -60,14 +60,18 @@ impl Model {
         Ok(())
     }
 
+    /// How many wait for room.
+    pub(super) fn creates_waiting(&self) -> u64 {
+        self.waits.values().filter(|wait| matches!(wait.purpose, Purpose::Create(_))).count() as u64
+    }
+
     fn snapshot(&self) -> Snapshot {
         let count =
             |which: &dyn Fn(&Object) -> bool| self.objects.values().filter(|object| which(object)).count() as u64;
         let bytes = |which: &dyn Fn(&Object) -> bool| -> u64 {
             self.objects.values().filter(|object| which(object)).map(|object| object.record.extent.bytes).sum()
         };
-        let is_create = |purpose: &Purpose| matches!(purpose, Purpose::Create(_));
-        let creates_waiting = self.waits.values().filter(|wait| is_create(&wait.purpose)).count() as u64;
+        let creates_waiting = self.creates_waiting();
         let connected = || self.clients.values().filter(|client| client.connected);
         Snapshot {
             capacity_bytes: self.config.capacity_bytes,

@@ -46,13 +46,14 @@ fn core_against_model_one_million() {
 fn the_model_notices_every_fault() {
     let faults = [
         (Fault::ForgetsPins, "pages hold"),
-        (Fault::ScansNothing, "nobody expected [Free("),
+        (Fault::ScansNothing, "Free("),
         (Fault::RetractsPinned, "under a pin"),
         (Fault::PublishesStale, "was used before"),
         (Fault::MiscountsReply, "found Some(Reply"),
         (Fault::LosesReply, "no room for"),
         (Fault::SwapsReplies, "found Some(Reply"),
         (Fault::ShiftsExtents, "lies on"),
+        (Fault::WantsNothing, "asked to ring"),
     ];
     for (fault, expected) in faults {
         // Seed 1 evicts when it is full, so that every fault has its occasion.

@@ -126,6 +126,14 @@ impl Residence for Liar {
         self.stir();
     }
 
+    fn recent(&mut self, visit: &mut dyn FnMut(SlotNumber)) {
+        self.pages.recent(visit);
+    }
+
+    fn want(&mut self, wanted: bool) {
+        self.pages.want(wanted);
+    }
+
     fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {
         self.stir();
         let mut pinned: Vec<SlotNumber> = window.iter().copied().filter(|slot| self.pages.is_claimed(*slot)).collect();

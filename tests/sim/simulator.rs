@@ -101,7 +101,7 @@ impl Simulator {
                 self.liar.alive.remove(client);
                 self.unsealed.retain(|_, (whose, _)| whose != client);
             }
-            Event::Cancelled { .. } | Event::Tick => {}
+            Event::Cancelled { .. } | Event::Rung | Event::Tick => {}
         }
         let event = match event {
             Event::ConnectionClosed { client } if self.fault == Fault::BuriesTheLiving => Event::ClientGone { client },

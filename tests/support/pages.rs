@@ -16,6 +16,9 @@ pub(crate) struct Pages {
     index: BTreeMap<SlotNumber, Shown>,
     calls: Vec<Call>,
     fill_fails: bool,
+    recent: Vec<SlotNumber>,
+    wanted: bool,
+    unpins_when_wanted: bool,
 }
 
 /// A change the core made, scans and pins left out.
@@ -47,12 +50,36 @@ pub(crate) struct Shown {
 impl Pages {
     /// Pages of `words` pin words each.
     pub(crate) fn new(words: usize) -> Self {
-        Self { words, claims: BTreeMap::new(), index: BTreeMap::new(), calls: Vec::new(), fill_fails: false }
+        Self {
+            words,
+            claims: BTreeMap::new(),
+            index: BTreeMap::new(),
+            calls: Vec::new(),
+            fill_fails: false,
+            recent: Vec::new(),
+            wanted: false,
+            unpins_when_wanted: false,
+        }
     }
 
     /// From now on the arena can, or cannot, be written.
     pub(crate) fn set_fill_fails(&mut self, fails: bool) {
         self.fill_fails = fails;
+    }
+
+    /// A client used a slot by itself.
+    pub(crate) fn note_recent(&mut self, slot: SlotNumber) {
+        self.recent.push(slot);
+    }
+
+    /// Whoever holds anything lets go at the very moment the store asks clients to ring.
+    pub(crate) fn unpin_all_when_wanted(&mut self) {
+        self.unpins_when_wanted = true;
+    }
+
+    /// Clients are asked to ring.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted
     }
 
     /// The changes since the last time.
@@ -136,6 +163,17 @@ impl Residence for Pages {
             if let Some(slot) = self.claimed_slot(handle) {
                 visit(client, slot);
             }
+        }
+    }
+
+    fn recent(&mut self, visit: &mut dyn FnMut(SlotNumber)) {
+        self.recent.drain(..).for_each(visit);
+    }
+
+    fn want(&mut self, wanted: bool) {
+        self.wanted = wanted;
+        if wanted && self.unpins_when_wanted {
+            self.claims.clear();
         }
     }
 

@@ -132,6 +132,9 @@ impl Workload {
     }
 
     fn time_passes(&mut self, deadline: Option<Nanos>) -> Event {
+        if self.random.percent(20) {
+            return Event::Rung;
+        }
         if let Some(deadline) = deadline.filter(|_| self.random.percent(70)) {
             self.now = self.now.max(deadline + self.random.below(3) * 500);
         }

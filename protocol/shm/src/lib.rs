@@ -5,8 +5,9 @@
 //! | [`memfd`] | sealed memory files: made by the daemon, checked by clients |
 //! | [`mapping`] | whole files mapped, and the two kinds of object bytes in them |
 //! | [`words`] | a mapped file as bounded atomic words |
-//! | [`index`] | the index of sealed objects, written by the daemon alone |
+//! | [`index`] | the index of sealed objects, written by the daemon alone, read by clients |
 //! | [`page`] | a client's page: its claims |
+//! | `ordering` | a store and a full fence as one step |
 //! | [`copy`] | the one place that copies payloads |
 //! | [`populate`] | making pages present ahead of use |
 //! | [`fd_passing`] | descriptors over Unix sockets |
@@ -22,6 +23,7 @@ pub mod fork;
 pub mod index;
 pub mod mapping;
 pub mod memfd;
+mod ordering;
 pub mod page;
 pub mod peer;
 pub mod populate;

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
+use nix::errno::Errno;
 
 use crate::copy;
 
@@ -53,6 +54,13 @@ impl WriteMapping {
     /// Its length.
     pub fn bytes(&self) -> u64 {
         self.map.len() as u64
+    }
+
+    /// Leaves the mapping out of children that are forked from here on.
+    pub fn keep_from_children(&self) -> io::Result<()> {
+        // SAFETY: the range is exactly this mapping; the call changes no bytes and no access of this process.
+        let result = unsafe { libc::madvise(self.map.as_mut_ptr().cast(), self.map.len(), libc::MADV_DONTFORK) };
+        Errno::result(result).map(drop).map_err(io::Error::from)
     }
 
     /// The address of a range, if it lies inside.

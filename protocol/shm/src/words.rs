@@ -5,10 +5,50 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::mapping::WriteMapping;
+use crate::mapping::{ReadMapping, WriteMapping};
 use crate::memfd;
+
+/// A file mapped for reading as bounded words, each read whole.
+#[derive(Debug)]
+pub struct ReadWords {
+    map: ReadMapping,
+}
+
+impl ReadWords {
+    /// Maps the first `bytes` bytes.
+    pub fn new(fd: impl AsFd, bytes: u64) -> io::Result<Self> {
+        Ok(Self { map: ReadMapping::new(fd, bytes)? })
+    }
+
+    /// The 64-bit word at a byte offset, relaxed.
+    ///
+    /// # Panics
+    /// If it doesn't lie inside, on a multiple of 8.
+    pub fn u64(&self, offset: u64) -> u64 {
+        let address = self.address(offset, 8);
+        // SAFETY: the address lies in a mapping that lives as long as `self`, on a multiple of 8; it is only loaded
+        // from, relaxed, which read-only memory allows for words of this size on all 64-bit targets.
+        unsafe { AtomicU64::from_ptr(address.cast()) }.load(Relaxed)
+    }
+
+    /// The 32-bit word at a byte offset, relaxed.
+    ///
+    /// # Panics
+    /// If it doesn't lie inside, on a multiple of 4.
+    pub fn u32(&self, offset: u64) -> u32 {
+        let address = self.address(offset, 4);
+        // SAFETY: as in `u64`, with 4 for 8.
+        unsafe { AtomicU32::from_ptr(address.cast()) }.load(Relaxed)
+    }
+
+    fn address(&self, offset: u64, bytes: u64) -> *mut u8 {
+        assert!(offset.is_multiple_of(bytes) && offset <= self.map.bytes() - bytes, "a word lies inside, on its size");
+        self.map.as_ptr().wrapping_add(offset as usize).cast_mut()
+    }
+}
 
 /// A memory file and its lasting mapping.
 #[derive(Debug)]
@@ -27,6 +67,11 @@ impl Words {
     pub fn adopt(fd: OwnedFd, bytes: u64) -> io::Result<Self> {
         let map = WriteMapping::new(&fd, bytes)?;
         Ok(Self { fd, map })
+    }
+
+    /// Leaves the mapping out of children that are forked from here on.
+    pub fn keep_from_children(&self) -> io::Result<()> {
+        self.map.keep_from_children()
     }
 
     /// The file.

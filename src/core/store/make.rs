@@ -44,12 +44,24 @@ impl Store {
         }
         let place = self.creates.push(wait);
         self.note_waiting(client, tag, bytes, deadline, WaitKey::Create(place));
+        self.ask_for_releases(turn);
     }
 
     /// Serves the line from its head until somebody has to go on waiting.
     pub(super) fn serve_creates<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
         while self.serve_first(turn) {}
+        self.ask_for_releases(turn);
         self.room_changed = false;
+    }
+
+    /// While anybody waits for room, clients ring when they release something by themselves.
+    fn ask_for_releases<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        while self.wanted == self.creates.is_empty() {
+            self.wanted = !self.wanted;
+            turn.residence.want(self.wanted);
+            // Whoever released just before that has made no sound, so the first in line looks once more.
+            while self.wanted && self.serve_first(turn) {}
+        }
     }
 
     /// A create's time is up. Those behind it may fit where it didn't.
@@ -172,6 +184,7 @@ impl Store {
             return Some(extents);
         }
         self.sweep(turn);
+        self.note_recent(turn);
         self.pinned.clear();
         turn.residence.pinned(&mut self.pinned);
         for _ in 0..RETRACT_TRIES_MAX {

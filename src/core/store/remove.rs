@@ -47,6 +47,7 @@ impl Store {
 
     pub(super) fn evict<R: Residence>(&mut self, turn: &mut Turn<'_, R>, bytes: u64) -> Reply {
         self.sweep(turn);
+        self.note_recent(turn);
         self.pinned.clear();
         turn.residence.pinned(&mut self.pinned);
         let (mut freed_bytes, mut dropped) = (0, 0);
@@ -65,6 +66,17 @@ impl Store {
             }
         }
         Reply::Evicted { asked_bytes: bytes, freed_bytes, dropped }
+    }
+
+    /// What clients used by themselves counts as used now.
+    pub(super) fn note_recent<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        turn.residence.recent(&mut |slot| self.recency.touch(slot));
+    }
+
+    /// A release that made no request may have freed what somebody waits for.
+    pub(super) fn rung(&mut self) {
+        self.sweep_due |= !self.doomed.is_empty();
+        self.room_changed = true;
     }
 
     /// The least recently used objects that give so many bytes, or all there are; `None` if there is none.

@@ -1,22 +1,12 @@
-//! The index of sealed objects: written by the daemon alone.
-//!
-//! Invariant: a slot that can be reached from its bucket holds a whole record, and its commit word says last what
-//! the record says first. Orders of stores are those a reader without a lock needs.
-//!
-//! ```text
-//! header, 4096 bytes | bucket heads, 4 bytes each | slots, 64 bytes each, on a page
-//!                      0: empty, else slot + 1
-//!
-//! slot:   0 commit word (8 bits of state, 56 of generation)    8 id, 28 bytes
-//!        36 next in the chain (0: last, else slot + 1)         40 place (16 bits of segment, 48 of offset)
-//!        48 sizes (17 bits of metadata, 47 of data)            56 format, 2 bytes    60 CRC-32C of bytes 8..36, 40..58
-//! ```
+//! The daemon's side of the index. Orders of stores are those a reader without a lock needs.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
+use super::record::{Packed, checksum, commit_word};
+use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET};
 use crate::words::Words;
 
 /// The daemon's side of the index.
@@ -26,41 +16,6 @@ pub struct IndexWriter {
     slot_count: u32,
     bucket_count: u32,
     slots_offset: u64,
-}
-
-/// What a slot shows of its object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SlotFields {
-    /// The slot's generation; 56 bits.
-    pub generation: u64,
-    /// The object's id.
-    pub id: [u8; 28],
-    /// Which memfd of the arena.
-    pub segment: u16,
-    /// Where the data starts in it; 48 bits.
-    pub offset: u64,
-    /// Length of the data; 47 bits.
-    pub data_bytes: u64,
-    /// Length of the metadata behind it; 17 bits.
-    pub metadata_bytes: u32,
-    /// How the data is encoded.
-    pub format: u16,
-}
-
-/// The state in a commit word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum SlotState {
-    /// No object lives here.
-    Free = 0,
-    /// The record is being written.
-    Writing = 1,
-    /// The object may be pinned.
-    Sealed = 2,
-    /// The daemon wants the object's memory and looks whether anybody pins it: undecided.
-    Leaving = 3,
-    /// Deleted for good; its memory stays until the last release.
-    Doomed = 4,
 }
 
 impl IndexWriter {
@@ -76,7 +31,7 @@ impl IndexWriter {
         Ok(index)
     }
 
-    /// The file.
+    /// The file, which clients get a read-only descriptor of.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.words.fd()
     }
@@ -114,6 +69,11 @@ impl IndexWriter {
     /// A slot without an object, with the generation of its next one.
     pub fn free(&self, slot: u32, generation: u64) {
         self.commit(slot).store(commit_word(generation, SlotState::Free), Release);
+    }
+
+    /// Asks every client to ring when it releases something, or no longer.
+    pub fn want(&self, wanted: bool) {
+        self.words.u32_at(WANTED_OFFSET).store(wanted.into(), Release);
     }
 
     /// The generation a slot shows.
@@ -168,33 +128,29 @@ impl IndexWriter {
 
     fn write_fields(&self, slot: u32, fields: &SlotFields) {
         let at = self.slot_offset(slot);
-        for (offset, word) in (8..36).step_by(4).zip(fields.id.chunks_exact(4)) {
-            let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-            self.words.u32_at(at + offset).store(word, Relaxed);
+        let record = Packed::of(fields);
+        for (offset, word) in (8..32).step_by(8).zip(record.id_head) {
+            self.words.u64_at(at + offset).store(word, Relaxed);
         }
-        self.words.u64_at(at + 40).store(place(fields), Relaxed);
-        self.words.u64_at(at + 48).store(sizes(fields), Relaxed);
-        self.words.u32_at(at + 56).store(fields.format.into(), Relaxed);
+        self.words.u32_at(at + 32).store(record.id_tail, Relaxed);
+        self.words.u64_at(at + 40).store(record.place, Relaxed);
+        self.words.u64_at(at + 48).store(record.sizes, Relaxed);
+        self.words.u32_at(at + 56).store(record.format, Relaxed);
         self.words.u32_at(at + 60).store(checksum(fields), Relaxed);
     }
 
     fn read_fields(&self, slot: u32, generation: u64) -> SlotFields {
         let at = self.slot_offset(slot);
-        let mut id = [0; 28];
-        for (offset, word) in (8..36).step_by(4).zip(id.chunks_exact_mut(4)) {
-            word.copy_from_slice(&self.words.u32_at(at + offset).load(Relaxed).to_le_bytes());
-        }
-        let place = self.words.u64_at(at + 40).load(Relaxed);
-        let sizes = self.words.u64_at(at + 48).load(Relaxed);
-        SlotFields {
-            generation,
-            id,
-            segment: (place >> 48) as u16,
-            offset: place & low_bits(48),
-            data_bytes: sizes & low_bits(47),
-            metadata_bytes: (sizes >> 47) as u32,
-            format: self.words.u32_at(at + 56).load(Relaxed) as u16,
-        }
+        let long = |offset| self.words.u64_at(at + offset).load(Relaxed);
+        let short = |offset| self.words.u32_at(at + offset).load(Relaxed);
+        let record = Packed {
+            id_head: [long(8), long(16), long(24)],
+            id_tail: short(32),
+            place: long(40),
+            sizes: long(48),
+            format: short(56),
+        };
+        record.fields(generation)
     }
 
     fn commit(&self, slot: u32) -> &std::sync::atomic::AtomicU64 {
@@ -215,62 +171,9 @@ impl IndexWriter {
     }
 }
 
-fn commit_word(generation: u64, state: SlotState) -> u64 {
-    generation << 8 | state as u64
-}
-
-fn place(fields: &SlotFields) -> u64 {
-    debug_assert!(fields.offset <= low_bits(48));
-    u64::from(fields.segment) << 48 | fields.offset
-}
-
-fn sizes(fields: &SlotFields) -> u64 {
-    debug_assert!(fields.data_bytes <= low_bits(47) && u64::from(fields.metadata_bytes) <= low_bits(17));
-    u64::from(fields.metadata_bytes) << 47 | fields.data_bytes
-}
-
-/// CRC-32C of id, place, sizes and format: a new engine believes a slot only if it fits.
-fn checksum(fields: &SlotFields) -> u32 {
-    let mut crc = crc32c(!0, &fields.id);
-    crc = crc32c(crc, &place(fields).to_le_bytes());
-    crc = crc32c(crc, &sizes(fields).to_le_bytes());
-    !crc32c(crc, &fields.format.to_le_bytes())
-}
-
-fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(crc, |crc, byte| CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
-}
-
-const fn low_bits(count: u32) -> u64 {
-    (1 << count) - 1
-}
-
-const CRC_TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let (mut crc, mut bit) = (byte as u32, 0);
-        while bit < 8 {
-            // The Castagnoli polynomial, bits reversed.
-            crc = if crc & 1 == 1 { 0x82f6_3b78 ^ crc >> 1 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-};
-
-/// "PLSMIDX\0".
-const MAGIC: u64 = u64::from_le_bytes(*b"PLSMIDX\0");
-const LAYOUT_VERSION: u32 = 1;
-const HEADER_BYTES: u64 = 4096;
-const SLOT_BYTES: u64 = 64;
-/// A reader gives up here and asks over the socket: a chain may change under its feet.
-const HOPS_MAX: usize = 64;
-
 #[cfg(test)]
 mod tests {
+    use super::super::record::low_bits;
     use super::*;
 
     fn object(byte: u8) -> SlotFields {
@@ -317,10 +220,5 @@ mod tests {
         assert_eq!(index.find(&[1; 28], 0), None);
         index.set_state(0, SlotState::Sealed);
         assert!(index.find(&[1; 28], 0).is_some());
-    }
-
-    #[test]
-    fn the_checksum_is_castagnolis() {
-        assert_eq!(!crc32c(!0, b"123456789"), 0xe306_9283);
     }
 }

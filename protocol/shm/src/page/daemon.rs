@@ -1,20 +1,17 @@
-//! A client's page: every claim of the client on a slot is a word here.
-//!
-//! Invariant: the daemon believes nothing it reads here but the words themselves: which words are free, and how far
-//! to look, it keeps in its own heap. A client that scribbles over its page can only lie about its own claims.
-//!
-//! ```text
-//! header, 4096 bytes: magic, layout version, client | pin words, 8 bytes each
-//!                                                     0: free, else low 32 bits of generation | slot + 1
-//! ```
+//! The daemon's side of a client's page. Which of its own words are free it keeps in its own heap.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
 
+use super::{
+    LAYOUT_VERSION, MAGIC, OWN_CELL_BYTES, OWN_CELLS, OWN_OFFSET, OWN_USED_OFFSET, PAGE_BYTES, PIN_WORDS,
+    RECENCY_OFFSET, RECENCY_WORDS, WORDS_OFFSET, claim,
+};
 use crate::words::Words;
 
 /// The daemon's side of one client's page.
@@ -29,8 +26,7 @@ pub struct ClientPage {
 impl ClientPage {
     /// A page without claims. Its file is sparse: an idle client costs one page of memory.
     pub fn create(client: u64) -> io::Result<Self> {
-        let bytes = HEADER_BYTES + 8 * u64::from(PIN_WORDS);
-        let words = Words::create("plasmad-client", bytes)?;
+        let words = Words::create("plasmad-client", PAGE_BYTES)?;
         words.u64_at(0).store(MAGIC, Relaxed);
         words.u64_at(8).store(u64::from(LAYOUT_VERSION), Relaxed);
         words.u64_at(16).store(client, Release);
@@ -69,16 +65,49 @@ impl ClientPage {
     /// Visits every claim: the slot and the low 32 bits of its generation. A hostile page may hold slots that don't
     /// exist. The caller fences first, once for all pages.
     pub fn scan(&self, visit: &mut dyn FnMut(u32, u32)) {
-        for word in 0..self.high_water {
-            let claim = self.word(word).load(Acquire);
+        let own = (0..self.own_cells_used()).map(|cell| self.own_cell(cell));
+        let words = (0..self.high_water).map(|word| self.word(word));
+        for claim in own.chain(words).map(|word| word.load(Acquire)) {
             if let Some(slot) = (claim as u32).checked_sub(1) {
                 visit(slot, (claim >> 32) as u32);
             }
         }
     }
 
-    fn word(&self, word: u32) -> &std::sync::atomic::AtomicU64 {
-        self.words.u64_at(HEADER_BYTES + 8 * u64::from(word))
+    /// How many claims the client says it has made by itself.
+    pub fn own_pins_total(&self) -> u64 {
+        let uses = (0..self.own_cells_used()).map(|cell| {
+            let count = self.words.u64_at(OWN_OFFSET + OWN_CELL_BYTES * u64::from(cell) + 8);
+            count.load(Relaxed)
+        });
+        uses.fold(0, u64::wrapping_add)
+    }
+
+    /// Visits the slots the client says it has used since the last call, and forgets them. They may not exist.
+    pub fn take_recent(&self, visit: &mut dyn FnMut(u32)) {
+        if self.own_cells_used() == 0 {
+            return;
+        }
+        for word in 0..RECENCY_WORDS {
+            let recent = self.words.u32_at(RECENCY_OFFSET + 4 * u64::from(word));
+            if recent.load(Relaxed) != 0
+                && let Some(slot) = recent.swap(0, Relaxed).checked_sub(1)
+            {
+                visit(slot);
+            }
+        }
+    }
+
+    fn own_cells_used(&self) -> u32 {
+        self.words.u32_at(OWN_USED_OFFSET).load(Relaxed).min(OWN_CELLS)
+    }
+
+    fn own_cell(&self, cell: u32) -> &AtomicU64 {
+        self.words.u64_at(OWN_OFFSET + OWN_CELL_BYTES * u64::from(cell))
+    }
+
+    fn word(&self, word: u32) -> &AtomicU64 {
+        self.words.u64_at(WORDS_OFFSET + 8 * u64::from(word))
     }
 }
 
@@ -87,18 +116,6 @@ impl ClientPage {
 pub fn fence_before_scan() {
     fence(SeqCst);
 }
-
-fn claim(slot: u32, generation: u64) -> u64 {
-    generation << 32 | u64::from(slot + 1)
-}
-
-/// How many claims one client can have at a time: 2 MiB of words.
-pub const PIN_WORDS: u32 = 262_144;
-
-/// "PLSMPAG\0".
-const MAGIC: u64 = u64::from_le_bytes(*b"PLSMPAG\0");
-const LAYOUT_VERSION: u32 = 1;
-const HEADER_BYTES: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -128,6 +145,38 @@ mod tests {
         let words: Vec<u32> = (0..3).map(|slot| page.pin(slot, 1).unwrap()).collect();
         assert!(page.unpin(words[1], 1, 1));
         assert_eq!(page.pin(9, 1), Some(words[1]));
+    }
+
+    #[test]
+    fn what_was_used_lately_is_told_once() {
+        let page = ClientPage::create(1).unwrap();
+        let pins = crate::page::OwnPins::attach(page.fd()).unwrap();
+        let recent = || {
+            let mut recent = Vec::new();
+            page.take_recent(&mut |slot| recent.push(slot));
+            recent
+        };
+        assert_eq!(recent(), []);
+        for slot in [5, 9, 5, 9 + RECENCY_WORDS] {
+            let cell = pins.claim(slot, 1, 0).unwrap();
+            pins.note_use(cell, slot);
+            pins.release(cell);
+        }
+        assert_eq!(recent(), [5, 9 + RECENCY_WORDS]);
+        assert_eq!(recent(), []);
+        assert_eq!(page.own_pins_total(), 4);
+    }
+
+    #[test]
+    fn a_hostile_page_is_read_within_bounds() {
+        let page = ClientPage::create(1).unwrap();
+        let theirs = Words::adopt(page.fd().try_clone_to_owned().unwrap(), PAGE_BYTES).unwrap();
+        (0..PAGE_BYTES).step_by(8).for_each(|offset| theirs.u64_at(offset).store(u64::MAX, Relaxed));
+        let mut claims = 0;
+        page.scan(&mut |_, _| claims += 1);
+        assert_eq!(claims, OWN_CELLS);
+        page.take_recent(&mut |_| ());
+        page.own_pins_total();
     }
 
     #[test]

@@ -1,0 +1,227 @@
+//! A client's side of the index: finding an object and pinning it, without a lock and without the daemon.
+//!
+//! ```text
+//! 1  find the slot by id, within bounded hops; its commit word says sealed
+//! 2  read its fields
+//! 3  store a claim on (slot, generation) in the client's own page; full fence
+//! 4  the commit word is still the same: the object is ours until the claim is cleared
+//!    it changed: clear the claim, and ask over the socket
+//! ```
+//!
+//! The daemon does the same from the other end: it changes the commit word, fences, and looks for claims. Whatever
+//! the order, one of the two sees the other. A miss proves nothing: a chain may change while it is walked.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::fence;
+
+use super::record::{Packed, commit_word, pack_id};
+use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET};
+use crate::memfd::{self, SealError};
+use crate::page::OwnPins;
+use crate::words::ReadWords;
+
+/// An index mapped for reading.
+#[derive(Debug)]
+pub struct IndexReader {
+    words: ReadWords,
+    slot_count: u32,
+    bucket_mask: u64,
+    slots_offset: u64,
+    hash_seed: [u64; 2],
+}
+
+/// An object found and pinned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// The word of the client's own page that holds the claim.
+    pub word: u32,
+    /// Its place in the index.
+    pub slot: u32,
+    /// What it is.
+    pub fields: SlotFields,
+}
+
+impl IndexReader {
+    /// Maps an index that a daemon sent.
+    pub fn attach(fd: impl AsFd) -> Result<Self, AttachError> {
+        let bytes = memfd::check_seals(fd.as_fd())?;
+        let words = ReadWords::new(fd, bytes)?;
+        if bytes < HEADER_BYTES || words.u64(0) != MAGIC || words.u64(8) != u64::from(LAYOUT_VERSION) {
+            return Err(AttachError::Layout);
+        }
+        let (counts, slots_offset) = (words.u64(16), words.u64(24));
+        let (slot_count, bucket_count) = (counts as u32, counts >> 32);
+        let hash_seed = [words.u64(48), words.u64(56)];
+        let buckets_end = HEADER_BYTES + 4 * bucket_count;
+        let slots_end = slots_offset.checked_add(SLOT_BYTES * u64::from(slot_count));
+        let fits = slots_offset >= buckets_end && slots_end.is_some_and(|end| end <= bytes);
+        if !fits || !bucket_count.is_power_of_two() || !slots_offset.is_multiple_of(SLOT_BYTES) {
+            return Err(AttachError::Layout);
+        }
+        Ok(Self { words, slot_count, bucket_mask: bucket_count - 1, slots_offset, hash_seed })
+    }
+
+    /// What ids are hashed with.
+    pub fn hash_seed(&self) -> [u64; 2] {
+        self.hash_seed
+    }
+
+    /// Finds the object under an id and pins it in `pins`. `None` proves nothing: ask over the socket.
+    pub fn pin(&self, id: &[u8; 28], hash: u64, pins: &OwnPins, hint: u32) -> Option<Found> {
+        let (slot, commit, record) = self.find(id, hash)?;
+        let generation = commit >> 8;
+        let word = pins.claim(slot, generation, hint)?;
+        if self.words.u64(self.slot_offset(slot)) != commit {
+            pins.clear(word);
+            return None;
+        }
+        fence(Acquire);
+        pins.note_use(word, slot);
+        Some(Found { word, slot, fields: record.fields(generation) })
+    }
+
+    /// Is there a sealed object under this id? `false` proves nothing.
+    pub fn contains(&self, id: &[u8; 28], hash: u64) -> bool {
+        self.find(id, hash).is_some()
+    }
+
+    /// The daemon wants to be told of releases. Read behind a full fence that follows the release.
+    pub fn is_wanted(&self) -> bool {
+        self.words.u32(WANTED_OFFSET) != 0
+    }
+
+    /// A sealed slot with this id, its commit word, and its fields as they were under it.
+    fn find(&self, id: &[u8; 28], hash: u64) -> Option<(u32, u64, Packed)> {
+        let wanted = pack_id(id);
+        let mut link = self.words.u32(HEADER_BYTES + 4 * (hash & self.bucket_mask));
+        for _ in 0..HOPS_MAX {
+            let slot = link.checked_sub(1).filter(|slot| *slot < self.slot_count)?;
+            // What the link led to was written before the link.
+            fence(Acquire);
+            let at = self.slot_offset(slot);
+            let commit = self.words.u64(at);
+            fence(Acquire);
+            let id_head = [self.words.u64(at + 8), self.words.u64(at + 16), self.words.u64(at + 24)];
+            let id_tail = self.words.u32(at + 32);
+            if (id_head, id_tail) == wanted && commit == commit_word(commit >> 8, SlotState::Sealed) {
+                let (place, sizes) = (self.words.u64(at + 40), self.words.u64(at + 48));
+                let format = self.words.u32(at + 56);
+                fence(Acquire);
+                let unchanged = self.words.u64(at) == commit;
+                return unchanged.then_some((slot, commit, Packed { id_head, id_tail, place, sizes, format }));
+            }
+            link = self.words.u32(at + 36);
+        }
+        None
+    }
+
+    fn slot_offset(&self, slot: u32) -> u64 {
+        self.slots_offset + SLOT_BYTES * u64::from(slot)
+    }
+}
+
+/// A file that is no index this library can read.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// Its fd seals are not those of the daemon's files.
+    #[error(transparent)]
+    Seals(#[from] SealError),
+    /// It can't be mapped.
+    #[error("the file can't be mapped: {0}")]
+    Map(#[from] io::Error),
+    /// Its header is another one's.
+    #[error("the layout of the daemon's shared memory is not the one this library knows")]
+    Layout,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::IndexWriter;
+    use super::*;
+    use crate::page::ClientPage;
+
+    fn object(byte: u8) -> SlotFields {
+        let (id, generation) = ([byte; 28], u64::from(byte));
+        SlotFields { generation, id, segment: 0, offset: 4096, data_bytes: 5, metadata_bytes: 2, format: 1 }
+    }
+
+    struct Both {
+        index: IndexWriter,
+        page: ClientPage,
+        reader: IndexReader,
+        pins: OwnPins,
+    }
+
+    fn both() -> Both {
+        let index = IndexWriter::create(16, [7; 16], [1, 2]).unwrap();
+        let page = ClientPage::create(1).unwrap();
+        let reader = IndexReader::attach(index.fd()).unwrap();
+        let pins = OwnPins::attach(page.fd()).unwrap();
+        Both { index, page, reader, pins }
+    }
+
+    fn claims(page: &ClientPage) -> Vec<(u32, u32)> {
+        let mut claims = Vec::new();
+        page.scan(&mut |slot, generation| claims.push((slot, generation)));
+        claims
+    }
+
+    #[test]
+    fn a_found_object_is_pinned_until_it_is_released() {
+        let Both { index, page, reader, pins } = both();
+        assert_eq!(reader.hash_seed(), [1, 2]);
+        index.publish(5, 99, &object(3));
+        let found = reader.pin(&[3; 28], 99, &pins, 0).unwrap();
+        assert_eq!((found.slot, found.fields), (5, object(3)));
+        assert_eq!(claims(&page), [(5, 3)]);
+        pins.release(found.word);
+        assert_eq!(claims(&page), []);
+        assert_eq!(page.own_pins_total(), 1);
+    }
+
+    #[test]
+    fn what_is_absent_or_leaving_is_not_found_and_leaves_no_claim() {
+        let Both { index, page, reader, pins } = both();
+        assert!(reader.pin(&[3; 28], 99, &pins, 0).is_none());
+        index.publish(5, 99, &object(3));
+        for state in [SlotState::Leaving, SlotState::Doomed, SlotState::Writing] {
+            index.set_state(5, state);
+            assert!(reader.pin(&[3; 28], 99, &pins, 0).is_none(), "{state:?}");
+        }
+        index.set_state(5, SlotState::Sealed);
+        assert!(reader.contains(&[3; 28], 99) && !reader.contains(&[4; 28], 99));
+        assert_eq!(claims(&page), []);
+    }
+
+    #[test]
+    fn chains_are_walked_to_their_end_and_no_further() {
+        let Both { index, reader, pins, .. } = both();
+        (0..16).for_each(|slot| index.publish(slot, 4, &object(slot as u8 + 1)));
+        for slot in 0..16 {
+            assert_eq!(reader.pin(&[slot as u8 + 1; 28], 4, &pins, slot).map(|found| found.slot), Some(slot));
+        }
+        assert!(reader.pin(&[99; 28], 4, &pins, 0).is_none());
+    }
+
+    #[test]
+    fn a_wanted_release_is_seen() {
+        let Both { index, reader, .. } = both();
+        assert!(!reader.is_wanted());
+        index.want(true);
+        assert!(reader.is_wanted());
+        index.want(false);
+        assert!(!reader.is_wanted());
+    }
+
+    #[test]
+    fn a_file_that_is_no_index_is_refused() {
+        let zeros = memfd::create("test", 8192).unwrap();
+        assert!(matches!(IndexReader::attach(&zeros), Err(AttachError::Layout)));
+        let page = ClientPage::create(1).unwrap();
+        assert!(matches!(IndexReader::attach(page.fd()), Err(AttachError::Layout)));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(matches!(IndexReader::attach(&file), Err(AttachError::Seals(_))));
+    }
+}

@@ -1,0 +1,149 @@
+//! A slot's fields, and how they lie in its words.
+
+/// What a slot shows of its object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotFields {
+    /// The slot's generation; 56 bits.
+    pub generation: u64,
+    /// The object's id.
+    pub id: [u8; 28],
+    /// Which memfd of the arena.
+    pub segment: u16,
+    /// Where the data starts in it; 48 bits.
+    pub offset: u64,
+    /// Length of the data; 47 bits.
+    pub data_bytes: u64,
+    /// Length of the metadata behind it; 17 bits.
+    pub metadata_bytes: u32,
+    /// How the data is encoded.
+    pub format: u16,
+}
+
+/// The state in a commit word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum SlotState {
+    /// No object lives here.
+    Free = 0,
+    /// The record is being written.
+    Writing = 1,
+    /// The object may be pinned.
+    Sealed = 2,
+    /// The daemon wants the object's memory and looks whether anybody pins it: undecided.
+    Leaving = 3,
+    /// Deleted for good; its memory stays until the last release.
+    Doomed = 4,
+}
+
+/// A record as its words hold it; the same widths on both sides, so that no access tears another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Packed {
+    pub(super) id_head: [u64; 3],
+    pub(super) id_tail: u32,
+    pub(super) place: u64,
+    pub(super) sizes: u64,
+    pub(super) format: u32,
+}
+
+impl Packed {
+    pub(super) fn of(fields: &SlotFields) -> Self {
+        let (id_head, id_tail) = pack_id(&fields.id);
+        Self { id_head, id_tail, place: place(fields), sizes: sizes(fields), format: fields.format.into() }
+    }
+
+    pub(super) fn fields(&self, generation: u64) -> SlotFields {
+        let mut id = [0; 28];
+        for (bytes, word) in id.chunks_exact_mut(8).zip(self.id_head) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        id[24..].copy_from_slice(&self.id_tail.to_le_bytes());
+        SlotFields {
+            generation,
+            id,
+            segment: (self.place >> 48) as u16,
+            offset: self.place & low_bits(48),
+            data_bytes: self.sizes & low_bits(47),
+            metadata_bytes: (self.sizes >> 47) as u32,
+            format: self.format as u16,
+        }
+    }
+}
+
+/// An id as the words of a slot hold it: comparing these is comparing ids.
+pub(super) fn pack_id(id: &[u8; 28]) -> ([u64; 3], u32) {
+    let long = |at: usize| u64::from_le_bytes(id[at..at + 8].try_into().expect("8 bytes"));
+    let tail = u32::from_le_bytes(id[24..].try_into().expect("4 bytes"));
+    ([long(0), long(8), long(16)], tail)
+}
+
+/// The word that says what state a slot is in, for which of its objects.
+pub(super) fn commit_word(generation: u64, state: SlotState) -> u64 {
+    generation << 8 | state as u64
+}
+
+fn place(fields: &SlotFields) -> u64 {
+    debug_assert!(fields.offset <= low_bits(48));
+    u64::from(fields.segment) << 48 | fields.offset
+}
+
+fn sizes(fields: &SlotFields) -> u64 {
+    debug_assert!(fields.data_bytes <= low_bits(47) && u64::from(fields.metadata_bytes) <= low_bits(17));
+    u64::from(fields.metadata_bytes) << 47 | fields.data_bytes
+}
+
+/// CRC-32C of id, place, sizes and format: a new engine believes a slot only if it fits.
+pub(super) fn checksum(fields: &SlotFields) -> u32 {
+    let mut crc = crc32c(!0, &fields.id);
+    crc = crc32c(crc, &place(fields).to_le_bytes());
+    crc = crc32c(crc, &sizes(fields).to_le_bytes());
+    !crc32c(crc, &fields.format.to_le_bytes())
+}
+
+fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(crc, |crc, byte| CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
+}
+
+pub(super) const fn low_bits(count: u32) -> u64 {
+    (1 << count) - 1
+}
+
+const CRC_TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = (byte as u32, 0);
+        while bit < 8 {
+            // The Castagnoli polynomial, bits reversed.
+            crc = if crc & 1 == 1 { 0x82f6_3b78 ^ crc >> 1 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_comes_out_again() {
+        let id = std::array::from_fn(|at| at as u8);
+        let fields = SlotFields {
+            generation: 9,
+            id,
+            segment: 7,
+            offset: low_bits(48),
+            data_bytes: low_bits(47),
+            metadata_bytes: 65_536,
+            format: 2,
+        };
+        assert_eq!(Packed::of(&fields).fields(9), fields);
+    }
+
+    #[test]
+    fn the_checksum_is_castagnolis() {
+        assert_eq!(!crc32c(!0, b"123456789"), 0xe306_9283);
+    }
+}

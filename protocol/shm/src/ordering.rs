@@ -1,0 +1,29 @@
+//! A store and a full fence behind it, as one step.
+//!
+//! On x86-64 every locked instruction is a full fence already, and costs half of `mfence`; elsewhere the fence is
+//! written out. Both give what the protocols of index and pages ask for: what follows is not read before the store
+//! is visible to everybody.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+#[cfg(not(target_arch = "x86_64"))]
+use std::sync::atomic::{Ordering::Release, fence};
+
+/// Stores with release, then fences.
+pub(crate) fn store_then_fence(word: &AtomicU64, value: u64) {
+    #[cfg(target_arch = "x86_64")]
+    word.swap(value, SeqCst);
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        word.store(value, Release);
+        fence(SeqCst);
+    }
+}
+
+/// Stores into a word that is zero, then fences; `false` and no store if it isn't.
+pub(crate) fn set_if_zero_then_fence(word: &AtomicU64, value: u64) -> bool {
+    let stored = word.compare_exchange(0, value, SeqCst, Relaxed).is_ok();
+    #[cfg(not(target_arch = "x86_64"))]
+    fence(SeqCst);
+    stored
+}
