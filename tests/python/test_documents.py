@@ -42,7 +42,7 @@ def test_every_relative_link_leads_somewhere():
 
 def test_a_link_to_nowhere_is_noticed(tmp_path):
     (tmp_path / "there.md").write_text("# A Heading, `code` & more\n```\n# no heading\n```\n## Twice\n## Twice\n")
-    good = "[a](there.md) [b](there.md#a-heading-code--more) [c](https://example.org/no) [d](#own) [e](there.md#twice-1)"
+    good = "[a](there.md) [b](there.md#a-heading-code--more) [c](https://example.org) [d](#own) [e](there.md#twice-1)"
     bad = "[f](gone.md) [g](there.md#no-heading) [h](#other) ![i](gone.png)\n\n[j]: gone.txt"
     document = tmp_path / "document.md"
     document.write_text(f"# Own\n{good}\n`[k](gone.md)`\n```\n[l](gone.md)\n```\n{bad}\n")
