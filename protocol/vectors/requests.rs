@@ -1,10 +1,11 @@
 //! Requests, each in a plain form and at its edges.
 
 use plasmad_wire::codec::Blob;
+use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits::{FOREVER, MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::{
     Abort, Cancel, Contains, Create, Delete, Evict, Get, Goodbye, Hello, InlineObject, List, NewObject, Ping, Put,
-    Release, Seal, Stat, Stats, Wait,
+    Release, Ring, Seal, Stat, Stats, Wait,
 };
 use plasmad_wire::{Format, Handle, ObjectId, Pin, Request, Role};
 
@@ -27,7 +28,7 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         version: PROTOCOL_VERSION,
         role: Role::Writer,
         has_pidfd: true,
-        features: 0,
+        features: SHARED_GETS,
         pid: 4711,
         label: "loader é".to_owned(),
     };
@@ -63,5 +64,6 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("list", Request::List(List { cursor: 17, limit: 1024 })),
         ("stats", Request::Stats(Stats {})),
         ("evict", Request::Evict(Evict { bytes: 1 << 30 })),
+        ("ring", Request::Ring(Ring {})),
     ]
 }

@@ -2,6 +2,7 @@
 
 use plasmad_wire::codec::Blob;
 use plasmad_wire::error::{Full, Holder};
+use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits;
 use plasmad_wire::response::{
     Count, Created, CreatedObject, Evicted, ExtentInfo, FilePlace, Got, GotObject, Listed, ObjectInfo, Pong, Present,
@@ -55,7 +56,7 @@ fn welcome() -> Welcome {
         version: limits::PROTOCOL_VERSION,
         role: Role::Writer,
         segments: 1,
-        features: 0,
+        features: SHARED_GETS,
         store_id: [0xAB; 16],
         epoch: 1,
         client: 7,

@@ -21,6 +21,9 @@ pub struct SharedMemory {
     arena: File,
     arena_read_only: OwnedFd,
     index: IndexWriter,
+    index_read_only: OwnedFd,
+    /// What clients that are gone had pinned by themselves.
+    own_pins_before: u64,
     pages: BTreeMap<ClientId, ClientPage>,
     hash_seed: [u64; 2],
     /// Scratch for retractions.
@@ -31,10 +34,13 @@ pub struct SharedMemory {
 impl SharedMemory {
     /// Takes over an arena and makes an empty index for it.
     pub fn new(arena: OwnedFd, slots: u32, store_id: [u8; 16], hash_seed: [u64; 2]) -> io::Result<Self> {
+        let index = IndexWriter::create(slots, store_id, hash_seed)?;
         Ok(Self {
             arena_read_only: memfd::reopen_read_only(arena.as_fd())?,
             arena: File::from(arena),
-            index: IndexWriter::create(slots, store_id, hash_seed)?,
+            index_read_only: memfd::reopen_read_only(index.fd())?,
+            index,
+            own_pins_before: 0,
             pages: BTreeMap::new(),
             hash_seed,
             claimed: SlotSet::new(slots),
@@ -42,14 +48,21 @@ impl SharedMemory {
         })
     }
 
-    /// The arena, for writers.
-    pub fn arena(&self) -> BorrowedFd<'_> {
-        self.arena.as_fd()
+    /// What a client maps, in the order of its `Welcome`: the arena to read; to write, for writers; and for those
+    /// who get objects by themselves the index to read, and their own page.
+    pub fn descriptors(&self, client: ClientId, writes: bool, gets_by_itself: bool) -> Vec<BorrowedFd<'_>> {
+        let mut fds = vec![self.arena_read_only.as_fd()];
+        fds.extend(writes.then(|| self.arena.as_fd()));
+        if let Some(page) = self.pages.get(&client).filter(|_| gets_by_itself) {
+            fds.extend([self.index_read_only.as_fd(), page.fd()]);
+        }
+        fds
     }
 
-    /// The arena, for everybody.
-    pub fn arena_read_only(&self) -> BorrowedFd<'_> {
-        self.arena_read_only.as_fd()
+    /// Objects that clients pinned by themselves, since the engine started. Clients count that.
+    pub fn own_pins_total(&self) -> u64 {
+        let now = self.pages.values().map(ClientPage::own_pins_total);
+        now.fold(self.own_pins_before, u64::wrapping_add)
     }
 
     /// Memory the arena takes from the machine now.
@@ -161,6 +174,8 @@ impl Residence for SharedMemory {
     }
 
     fn leave(&mut self, client: ClientId) {
-        self.pages.remove(&client);
+        if let Some(page) = self.pages.remove(&client) {
+            self.own_pins_before = self.own_pins_before.wrapping_add(page.own_pins_total());
+        }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Clients {
 pub(crate) struct Client {
     /// Its key among the connections, while it has one.
     pub(crate) connection: Option<usize>,
+    /// It maps the index and its page.
+    pub(crate) is_fast: bool,
     /// Turns readable when the process ends. Watched by the poll under the client's number.
     pub(crate) process: OwnedFd,
     /// 0 in another pid namespace.
@@ -53,6 +55,11 @@ impl Clients {
 
     pub(crate) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {
         self.clients.get_mut(&id)
+    }
+
+    /// How many are connected that map the index and their page.
+    pub(crate) fn fast(&self) -> usize {
+        self.clients.values().filter(|client| client.is_fast && client.connection.is_some()).count()
     }
 
     /// Who holds something, with the names only the shell knows.

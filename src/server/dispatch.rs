@@ -24,6 +24,8 @@ pub(crate) enum Meaning {
     Verb(Verb),
     /// Take back the request of this number.
     Cancel(u64),
+    /// The client released something by itself.
+    Rung,
     /// The client is finished.
     Goodbye,
     /// An answer that needs no core.
@@ -35,6 +37,7 @@ pub(crate) fn meaning(request: Request) -> Meaning {
     Meaning::Verb(match request {
         Request::Hello(_) => return Meaning::Answer(refusals::malformed("a second handshake on one connection")),
         Request::Goodbye(_) => return Meaning::Goodbye,
+        Request::Ring(_) => return Meaning::Rung,
         Request::Cancel(cancel) => return Meaning::Cancel(cancel.target),
         Request::Ping(_) => return Meaning::Answer(Response::Pong(Pong { epoch: EPOCH, ready: true })),
         Request::Create(create) => {

@@ -25,6 +25,7 @@ use plasmad_core::{ClientId, Config as CoreConfig, Effect, Event, RequestTag, St
 use plasmad_shm::{fd_passing, page, peer};
 use plasmad_wire::codec::decode_all;
 use plasmad_wire::error::ErrorCode;
+use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::request::Hello;
 use plasmad_wire::response::Welcome;
 use plasmad_wire::{Request, Response, Role, limits};
@@ -356,6 +357,7 @@ impl Engine {
         match dispatch::meaning(request) {
             Meaning::Verb(verb) => self.tell(Event::Asked { client, tag, verb }),
             Meaning::Cancel(number) => self.tell(Event::Cancelled { client, number }),
+            Meaning::Rung => self.tell(Event::Rung),
             Meaning::Goodbye => {
                 self.tell(Event::ClientGone { client });
                 self.close(key);
@@ -386,17 +388,16 @@ impl Engine {
     }
 
     fn welcome(&mut self, key: usize, number: u64, admitted: Admitted) -> io::Result<()> {
-        let Admitted { role, pid, label, process } = admitted;
+        let Admitted { role, features, pid, label, process } = admitted;
         let client = self.clients.next_id();
         let mut frame = Vec::new();
-        self.welcome_message(client, role).append(&mut frame, HELLO, number);
+        self.welcome_message(client, role, features).append(&mut frame, HELLO, number);
         self.memory.join(client)?;
         let token = Token(FIRST_TOKEN + 2 * client.0 as usize + 1);
         let watched = self.poll.registry().register(&mut SourceFd(&process.as_raw_fd()), token, Interest::READABLE);
         let connection = &mut self.connections[key];
-        let fds = [self.memory.arena_read_only(), self.memory.arena()];
-        let fds = if role == Role::Writer { &fds[..] } else { &fds[..1] };
-        let sent = watched.and_then(|()| fd_passing::send(&connection.stream, &frame, fds));
+        let fds = self.memory.descriptors(client, role == Role::Writer, features & SHARED_GETS != 0);
+        let sent = watched.and_then(|()| fd_passing::send(&connection.stream, &frame, &fds));
         match sent {
             Ok(bytes) => connection.outbox.bytes().extend_from_slice(&frame[bytes..]),
             Err(error) => {
@@ -407,17 +408,18 @@ impl Engine {
         }
         connection.phase = Phase::Serving(client);
         tracing::debug!("client {} is process {pid} {label:?}, {role:?}", client.0);
-        self.clients.insert(client, Client { connection: Some(key), process, pid, label });
+        let is_fast = features & SHARED_GETS != 0;
+        self.clients.insert(client, Client { connection: Some(key), is_fast, process, pid, label });
         self.tell(Event::ClientJoined { client, role });
         Ok(())
     }
 
-    fn welcome_message(&self, client: ClientId, role: Role) -> Response {
+    fn welcome_message(&self, client: ClientId, role: Role, features: u64) -> Response {
         Response::Welcome(Welcome {
             version: limits::PROTOCOL_VERSION,
             role,
             segments: 1,
-            features: 0,
+            features,
             store_id: self.store_id,
             epoch: EPOCH,
             client: client.0,
@@ -493,6 +495,8 @@ impl Engine {
             present_bytes: self.memory.present_bytes().unwrap_or(0),
             population_done: self.population.is_done(),
             dropped_total: self.clients.dropped_total,
+            fast: self.clients.fast(),
+            gets_shared: self.memory.own_pins_total(),
         };
         document(snapshot, &around).to_string().into_bytes()
     }

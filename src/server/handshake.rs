@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use plasmad_shm::peer::{self, Peer};
 use plasmad_wire::Role;
 use plasmad_wire::error::{ErrorBody, ErrorCode};
+use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits::{LABEL_BYTES_MAX, MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::Hello;
 
@@ -18,6 +19,8 @@ use crate::config::Access;
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) role: Role,
+    /// Those it knows and this daemon has.
+    pub(crate) features: u64,
     pub(crate) pid: u32,
     pub(crate) label: String,
     pub(crate) process: OwnedFd,
@@ -38,7 +41,8 @@ pub(crate) fn admit(
     let process = process(socket, fds, &found)?;
     // The socket knows the process even where SO_PEERCRED shows 0.
     let pid = peer::process_of(&process).filter(|pid| *pid != 0).unwrap_or(found.pid);
-    Ok(Admitted { role: hello.role, pid, label: hello.label.clone(), process })
+    let features = hello.features & SHARED_GETS;
+    Ok(Admitted { role: hello.role, features, pid, label: hello.label.clone(), process })
 }
 
 fn check_hello(hello: &Hello, fds: usize) -> Result<(), Box<ErrorBody>> {

@@ -17,6 +17,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) population_done: bool,
     /// Connections closed because of what they sent, or didn't take.
     pub(crate) dropped_total: u64,
+    /// Clients that map index and page.
+    pub(crate) fast: usize,
+    /// Objects pinned by clients themselves.
+    pub(crate) gets_shared: u64,
 }
 
 /// Sizes in bytes, times in seconds.
@@ -43,7 +47,7 @@ pub(crate) fn document(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value 
         "clients": {
             "connected": snapshot.connected,
             "readers": snapshot.readers,
-            "fast": 0,
+            "fast": around.fast,
             "gets_waiting": snapshot.gets_waiting,
             "creates_waiting": snapshot.creates_waiting,
             "oldest_wait_seconds": snapshot.oldest_wait_ns as f64 / 1e9,
@@ -57,7 +61,7 @@ pub(crate) fn document(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value 
             "aborts": snapshot.totals.aborts,
             "puts_ring": 0,
             "gets_socket": snapshot.totals.gets,
-            "gets_shared": 0,
+            "gets_shared": around.gets_shared,
             "deletes": snapshot.totals.deletes,
             "evictions": snapshot.totals.evictions,
             "evicted_bytes": snapshot.totals.evicted_bytes,

@@ -106,6 +106,9 @@ impl Store {
         text_signature = "($self, id, timeout=None, *, writable=False)"
     )]
     fn get_buffer(&self, py: Python<'_>, id: IdLike, timeout: Timeout, writable: bool) -> PyResult<ReadBuffer> {
+        if !writable && let Ok(Some(buffer)) = self.store.get_without_asking(id.0) {
+            return Ok(ReadBuffer::pinned(buffer));
+        }
         wait(py, || {
             let buffer = self.store.get(id.0, timeout.0)?;
             Ok(if writable { ReadBuffer::copied(buffer) } else { ReadBuffer::pinned(buffer) })
@@ -242,6 +245,7 @@ impl Store {
             .socket(&address.socket)
             .connect_timeout(arguments::connect_timeout(address.timeout)?)
             .role(role)
+            .fast(address.fast)
             .label(address.name.as_deref().unwrap_or(""));
         let options = options.interrupt(Arc::new(signals_raised));
         let store = wait(py, || options.connect())?;

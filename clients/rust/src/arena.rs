@@ -5,33 +5,28 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use plasmad_shm::mapping::{ReadMapping, SealedBytes, UnsealedBytes, WriteMapping};
+use plasmad_shm::mapping::{ReadMapping, UnsealedBytes, WriteMapping};
 use plasmad_shm::memfd;
 use plasmad_wire::Location;
-use plasmad_wire::response::{CreatedObject, Welcome};
+use plasmad_wire::response::CreatedObject;
 
 use crate::error::{Error, Result};
-use crate::handshake::fds_wanted;
 
 /// Every segment, mapped whole.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    reading: Vec<Arc<ReadMapping>>,
+    reading: Vec<ReadMapping>,
     /// Empty for readers.
     writing: Vec<Arc<WriteMapping>>,
 }
 
 impl Arena {
-    /// Maps what came with the welcome, after looking at its fd seals.
-    pub(crate) fn map(welcome: &Welcome, fds: Vec<OwnedFd>) -> Result<Self> {
-        if welcome.segments == 0 || fds.len() != fds_wanted(welcome) {
-            let sentence = format!("{} descriptors came with a welcome of {} segments", fds.len(), welcome.segments);
-            return Err(Error::protocol(sentence));
-        }
-        let (read_only, writable) = fds.split_at(welcome.segments.into());
+    /// Maps the segments to read and, behind them, to write, after looking at their fd seals.
+    pub(crate) fn map(segments: usize, fds: Vec<OwnedFd>) -> Result<Self> {
+        let (read_only, writable) = fds.split_at(segments);
         let reading = read_only.iter().map(|fd| {
             let bytes = memfd::check_seals(fd).map_err(|error| Error::protocol(error.to_string()))?;
-            ReadMapping::new(fd, bytes).map(Arc::new).map_err(unmappable)
+            ReadMapping::new(fd, bytes).map_err(unmappable)
         });
         let writing = writable.iter().map(|fd| {
             let bytes = memfd::check_seals(fd).map_err(|error| Error::protocol(error.to_string()))?;
@@ -40,12 +35,11 @@ impl Arena {
         Ok(Self { reading: reading.collect::<Result<_>>()?, writing: writing.collect::<Result<_>>()? })
     }
 
-    /// The data and, behind it, the metadata of a pinned object.
-    pub(crate) fn sealed(&self, location: &Location) -> Option<(SealedBytes, SealedBytes)> {
+    /// The data and, behind it, the metadata of a pinned object; `None` if it doesn't lie in the arena.
+    pub(crate) fn sealed(&self, location: &Location) -> Option<(&[u8], &[u8])> {
         let mapping = self.reading.get(usize::from(location.segment))?;
-        let data = SealedBytes::new(mapping.clone(), location.offset, location.data_bytes)?;
-        let behind = location.offset.checked_add(location.data_bytes)?;
-        Some((data, SealedBytes::new(mapping.clone(), behind, location.metadata_bytes.into())?))
+        let bytes = location.data_bytes.checked_add(location.metadata_bytes.into())?;
+        Some(mapping.sealed_bytes(location.offset, bytes)?.split_at(location.data_bytes as usize))
     }
 
     /// The memory of an object to be written, data and metadata.

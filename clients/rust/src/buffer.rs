@@ -4,31 +4,23 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use plasmad_shm::mapping::SealedBytes;
-use plasmad_wire::request::Release;
-use plasmad_wire::response::GotObject;
-use plasmad_wire::value::Pin;
-use plasmad_wire::{Format, ObjectId, Request};
+use plasmad_wire::{Format, ObjectId};
 
+use crate::pinned::Pinned;
 use crate::session::Session;
 
 /// A sealed object's bytes, in place. They never change, and stay where they are until this is dropped.
 ///
-/// Dropping sends the release and waits for nothing. In a forked child it sends nothing: the pin is the parent's.
+/// Dropping gives the pin back and waits for nothing. In a forked child it does nothing: the pin is the parent's.
 pub struct Buffer {
     session: Arc<Session>,
     id: ObjectId,
-    pin: Pin,
-    format: Format,
-    data: SealedBytes,
-    metadata: SealedBytes,
+    pinned: Pinned,
 }
 
 impl Buffer {
-    /// `None` if the object doesn't lie in the arena.
-    pub(crate) fn new(session: Arc<Session>, id: ObjectId, object: &GotObject) -> Option<Self> {
-        let (data, metadata) = session.arena.sealed(&object.location)?;
-        Some(Self { session, id, pin: object.pin, format: object.location.format, data, metadata })
+    pub(crate) fn new(session: Arc<Session>, id: ObjectId, pinned: Pinned) -> Self {
+        Self { session, id, pinned }
     }
 
     /// The object's id.
@@ -38,12 +30,12 @@ impl Buffer {
 
     /// The user's own bytes beside the data.
     pub fn metadata(&self) -> &[u8] {
-        &self.metadata
+        self.session.bytes(&self.pinned).1
     }
 
     /// How the data is encoded.
     pub fn format(&self) -> Format {
-        self.format
+        self.pinned.location.format
     }
 }
 
@@ -51,7 +43,7 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.data
+        self.session.bytes(&self.pinned).0
     }
 }
 
@@ -69,6 +61,6 @@ impl fmt::Debug for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.session.connection.tell(&Request::Release(Release { pins: vec![self.pin] }));
+        self.session.unpin(&self.pinned);
     }
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plasmad_shm::{fd_passing, peer};
+use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits::{LABEL_BYTES_MAX, MAGIC, PROTOCOL_VERSION, SOCKET_PATH_BYTES_MAX};
 use plasmad_wire::request::Hello;
 use plasmad_wire::response::Welcome;
@@ -20,6 +21,7 @@ use plasmad_wire::{Request, Response, Role};
 use crate::arena::Arena;
 use crate::connection::Connection;
 use crate::error::{Error, Result};
+use crate::fast::Fast;
 use crate::incoming::Incoming;
 use crate::interrupt::{Interrupt, TICK};
 use crate::options::Options;
@@ -28,6 +30,7 @@ use crate::options::Options;
 pub(crate) struct Joined {
     pub(crate) connection: Connection,
     pub(crate) arena: Arena,
+    pub(crate) fast: Option<Fast>,
     pub(crate) welcome: Welcome,
 }
 
@@ -105,8 +108,8 @@ fn greet(stream: UnixStream, options: &Options, deadline: Instant, interrupt: &I
     loop {
         match incoming.next_answer().map_err(Error::protocol)? {
             Some((_, Response::Welcome(welcome))) => {
-                let arena = Arena::map(&welcome, fds)?;
-                return Ok(Joined { connection: Connection::new(stream, incoming), arena, welcome });
+                let (arena, fast) = map(&welcome, fds)?;
+                return Ok(Joined { connection: Connection::new(stream, incoming), arena, fast, welcome });
             }
             Some((_, Response::Error(body))) => return Err(body.into()),
             Some(_) => return Err(Error::protocol("the server answered the handshake with something else")),
@@ -140,7 +143,7 @@ fn send_hello(stream: &UnixStream, options: &Options) -> Result<()> {
         version: PROTOCOL_VERSION,
         role: options.role,
         has_pidfd: pidfd.is_some(),
-        features: 0,
+        features: if options.fast { SHARED_GETS } else { 0 },
         pid: std::process::id(),
         label: cut(&options.label).to_owned(),
     };
@@ -164,10 +167,20 @@ fn lost(error: io::Error) -> Error {
     Error::not_done(format!("the connection failed during the handshake: {error}"))
 }
 
-/// A writer maps the arena for writing too; a reader has only the one mapping.
-pub(crate) fn fds_wanted(welcome: &Welcome) -> usize {
+/// Maps what came with the welcome: for each segment a descriptor to read, for writers one to write; then, where
+/// shared gets were agreed upon, the index and this client's page.
+fn map(welcome: &Welcome, mut fds: Vec<OwnedFd>) -> Result<(Arena, Option<Fast>)> {
     let segments = usize::from(welcome.segments);
-    if welcome.role == Role::Writer { 2 * segments } else { segments }
+    let arena_fds = if welcome.role == Role::Writer { 2 * segments } else { segments };
+    let is_fast = welcome.features & SHARED_GETS != 0;
+    if segments == 0 || fds.len() != arena_fds + if is_fast { 2 } else { 0 } {
+        let sentence = format!("{} descriptors came with a welcome of {segments} segments", fds.len());
+        return Err(Error::protocol(sentence));
+    }
+    let shared = fds.split_off(arena_fds);
+    let arena = Arena::map(segments, fds)?;
+    let fast = if is_fast { Some(Fast::attach(&shared[0], &shared[1])?) } else { None };
+    Ok((arena, fast))
 }
 
 const HANDSHAKE_REQUEST: u64 = 0;

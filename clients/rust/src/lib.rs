@@ -23,6 +23,8 @@
 //! | `store` | [`Store`]: connecting, closing, fork, reconnecting |
 //! | `verbs`, `get`, `put` | its verbs |
 //! | `writer`, `buffer` | the two kinds of object bytes |
+//! | `reader` | [`Reader`]: many gets of one thread, at the least cost |
+//! | `fast`, `pinned` | gets without the daemon; a claim, however it was made |
 //! | `connection`, `outgoing`, `incoming` | requests and answers of many threads on one socket, without a thread of its own |
 //! | `handshake`, `arena`, `session` | from a socket path to mapped memory |
 //! | [`id`], `error`, `options`, `timeout`, `interrupt` | what they speak of |
@@ -33,6 +35,7 @@ mod arena;
 mod buffer;
 mod connection;
 mod error;
+mod fast;
 mod get;
 mod handshake;
 pub mod id;
@@ -40,7 +43,9 @@ mod incoming;
 mod interrupt;
 mod options;
 mod outgoing;
+mod pinned;
 mod put;
+mod reader;
 mod session;
 mod store;
 #[doc(hidden)]
@@ -56,6 +61,7 @@ pub use plasmad_wire::error::{Full, Holder};
 pub use plasmad_wire::response::{Evicted, ExtentInfo, FilePlace, ObjectInfo, Pong};
 pub use plasmad_wire::value::ObjectState;
 pub use plasmad_wire::{Format, ObjectId, Role};
+pub use reader::{Reader, View};
 pub use store::{Store, Welcome};
 pub use timeout::Timeout;
 pub use verbs::Listing;

@@ -31,6 +31,7 @@ pub struct Options {
     pub(crate) connect_timeout: Duration,
     pub(crate) role: Role,
     pub(crate) label: String,
+    pub(crate) fast: bool,
     pub(crate) server_uid: Option<u32>,
     pub(crate) interrupt: Interrupt,
 }
@@ -43,6 +44,7 @@ impl Options {
             connect_timeout: Duration::from_secs(3),
             role: Role::Writer,
             label: String::new(),
+            fast: true,
             server_uid: None,
             interrupt: Interrupt::default(),
         }
@@ -69,6 +71,12 @@ impl Options {
     /// What this client is called in `stats` and error texts; cut at 64 bytes.
     pub fn label(mut self, label: &str) -> Self {
         self.label = label.to_owned();
+        self
+    }
+
+    /// Whether objects in memory are got without asking the daemon. `false` keeps to the socket; both mean the same.
+    pub fn fast(mut self, fast: bool) -> Self {
+        self.fast = fast;
         self
     }
 

@@ -10,6 +10,7 @@ use plasmad_wire::response::Welcome;
 use crate::arena::Arena;
 use crate::connection::Connection;
 use crate::error::Result;
+use crate::fast::Fast;
 use crate::handshake::{Joined, join};
 use crate::id::IdMaker;
 use crate::interrupt::Interrupt;
@@ -20,15 +21,17 @@ use crate::options::Options;
 pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) arena: Arena,
+    /// Gets without the daemon, where that was agreed upon.
+    pub(crate) fast: Option<Fast>,
     pub(crate) welcome: Welcome,
     pub(crate) ids: IdMaker,
 }
 
 impl Session {
     pub(crate) fn open(options: &Options, interrupt: &Interrupt) -> Result<Self> {
-        let Joined { connection, arena, welcome } = join(options, interrupt)?;
+        let Joined { connection, arena, fast, welcome } = join(options, interrupt)?;
         let ids = IdMaker::new(welcome.client);
-        Ok(Self { connection, arena, welcome, ids })
+        Ok(Self { connection, arena, fast, welcome, ids })
     }
 
     /// Can still be used by this process.

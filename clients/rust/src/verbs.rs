@@ -33,7 +33,8 @@ pub(crate) use answered;
 impl Store {
     /// Is the object sealed?
     pub fn contains(&self, id: ObjectId) -> Result<bool> {
-        Ok(self.contains_many(&[id])? == [true])
+        let is_there = self.session()?.fast.as_ref().is_some_and(|fast| fast.contains(&id));
+        Ok(is_there || self.contains_many(&[id])? == [true])
     }
 
     /// Which of these are sealed, in their order.

@@ -33,6 +33,15 @@ impl ReadMapping {
         Ok(Self { map })
     }
 
+    /// The bytes of a sealed extent that this process has pinned, as the store named it; `None` if it doesn't lie in
+    /// the mapping. They may be used until the pin is given back.
+    pub fn sealed_bytes(&self, offset: u64, bytes: u64) -> Option<&[u8]> {
+        let start = self.as_ptr().wrapping_add(inside(self.bytes(), offset, bytes)?);
+        // SAFETY: the range lies in the mapping, which lives as long as `self`; the store promises that a sealed
+        // extent isn't written or given to anybody else while it is pinned.
+        Some(unsafe { std::slice::from_raw_parts(start, bytes as usize) })
+    }
+
     /// Where the mapping starts.
     pub fn as_ptr(&self) -> *const u8 {
         self.map.as_ptr()
@@ -67,33 +76,6 @@ impl WriteMapping {
     pub(crate) fn range(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
         let offset = inside(self.bytes(), offset, bytes)?;
         Some(self.map.as_mut_ptr().wrapping_add(offset))
-    }
-}
-
-/// The bytes of a sealed object that this process has pinned.
-#[derive(Clone, Debug)]
-pub struct SealedBytes {
-    mapping: Arc<ReadMapping>,
-    offset: usize,
-    bytes: usize,
-}
-
-impl SealedBytes {
-    /// A sealed, pinned extent, as the store named it; `None` if it doesn't lie in the mapping.
-    pub fn new(mapping: Arc<ReadMapping>, offset: u64, bytes: u64) -> Option<Self> {
-        let offset = inside(mapping.bytes(), offset, bytes)?;
-        Some(Self { mapping, offset, bytes: bytes as usize })
-    }
-}
-
-impl Deref for SealedBytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        let start = self.mapping.as_ptr().wrapping_add(self.offset);
-        // SAFETY: the range was checked to lie in the mapping, which lives as long as `self`; the store promises
-        // that a sealed extent isn't written or given to anybody else while it is pinned.
-        unsafe { std::slice::from_raw_parts(start, self.bytes) }
     }
 }
 
@@ -163,20 +145,19 @@ mod tests {
     #[test]
     fn what_one_mapping_writes_the_other_reads() {
         let fd = memfd::create("test", 8192).unwrap();
-        let reader = Arc::new(ReadMapping::new(&fd, 8192).unwrap());
+        let reader = ReadMapping::new(&fd, 8192).unwrap();
         let writer = Arc::new(WriteMapping::new(&fd, 8192).unwrap());
         let mut unsealed = UnsealedBytes::new(writer, 4096, 5).unwrap();
         unsealed.copy_from(0, b"hello");
-        let sealed = SealedBytes::new(reader, 4096, 5).unwrap();
-        assert_eq!(&*sealed, b"hello");
+        assert_eq!(reader.sealed_bytes(4096, 5).unwrap(), b"hello");
     }
 
     #[test]
     fn a_range_outside_the_mapping_is_refused() {
         let fd = memfd::create("test", 4096).unwrap();
-        let reader = Arc::new(ReadMapping::new(&fd, 4096).unwrap());
-        assert!(SealedBytes::new(reader.clone(), 4096, 0).is_some());
-        assert!(SealedBytes::new(reader.clone(), 4000, 97).is_none());
-        assert!(SealedBytes::new(reader, u64::MAX, 2).is_none());
+        let reader = ReadMapping::new(&fd, 4096).unwrap();
+        assert!(reader.sealed_bytes(4096, 0).is_some());
+        assert!(reader.sealed_bytes(4000, 97).is_none());
+        assert!(reader.sealed_bytes(u64::MAX, 2).is_none());
     }
 }

@@ -5,6 +5,7 @@
 //! | [`codec`] | little-endian values in and out of bytes |
 //! | [`value`] | the values both sides speak of: [`ObjectId`], [`Extent`], states, formats |
 //! | [`limits`] | every bound of the protocol, in one place |
+//! | [`features`] | what a client may leave out |
 //! | [`error`] | error codes and the one error body |
 //! | [`frame`] | the 16-byte header, and cutting a byte stream into frames |
 //! | [`request`] | what a client asks |
@@ -19,6 +20,7 @@ extern crate alloc;
 
 pub mod codec;
 pub mod error;
+pub mod features;
 pub mod frame;
 pub mod limits;
 pub mod request;

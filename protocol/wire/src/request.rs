@@ -18,7 +18,7 @@ message! {
         pub role: Role,
         /// A pidfd of the client comes with this frame.
         pub has_pidfd: bool,
-        /// Optional features the client knows; none are defined yet.
+        /// Optional features the client knows: [`crate::features`].
         pub features: u64,
         /// The process id as the client sees it: a label, never trusted.
         pub pid: u32,
@@ -192,6 +192,11 @@ message! {
     }
 }
 
+message! {
+    /// The client released something by itself, while the index said that this is wanted. Never answered.
+    pub struct Ring {}
+}
+
 macro_rules! requests {
     ($($(#[$doc:meta])* $name:ident = $kind:literal,)*) => {
         /// A request of any kind.
@@ -260,4 +265,6 @@ requests! {
     Stats = 16,
     /// See [`Evict`].
     Evict = 17,
+    /// See [`Ring`].
+    Ring = 18,
 }

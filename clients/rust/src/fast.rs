@@ -1,0 +1,80 @@
+//! Gets without the daemon: the index and this client's page.
+//!
+//! Invariant: a claim made here is in the page before the object is looked at, and every claim is given back through
+//! the session that made it, in the process that made it.
+
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use plasmad_shm::index::{AttachError, IndexReader};
+use plasmad_shm::page::OwnPins;
+use plasmad_wire::{Format, Location, ObjectId};
+
+use crate::error::{Error, Result};
+
+/// The index to read, and the cells to claim in.
+#[derive(Debug)]
+pub(crate) struct Fast {
+    index: IndexReader,
+    pins: OwnPins,
+}
+
+impl Fast {
+    /// Maps both.
+    pub(crate) fn attach(index: &OwnedFd, page: &OwnedFd) -> Result<Self> {
+        let refused = |error: AttachError| Error::protocol(error.to_string());
+        let index = IndexReader::attach(index).map_err(refused)?;
+        Ok(Self { index, pins: OwnPins::attach(page).map_err(refused)? })
+    }
+
+    /// Pins a sealed object in memory: the cell of the claim, and where the object lies. `None` proves nothing.
+    pub(crate) fn pin(&self, id: &ObjectId) -> Option<(u32, Location)> {
+        let hash = id.hash(self.index.hash_seed());
+        let found = CELL.with(|cell| {
+            let found = self.index.pin(id.as_bytes(), hash, &self.pins, first_cell(cell))?;
+            cell.set(found.word);
+            Some(found)
+        })?;
+        let Some(format) = Format::from_number(found.fields.format) else {
+            self.pins.release(found.word);
+            return None;
+        };
+        let location = Location {
+            segment: found.fields.segment,
+            format,
+            metadata_bytes: found.fields.metadata_bytes,
+            offset: found.fields.offset,
+            data_bytes: found.fields.data_bytes,
+        };
+        Some((found.word, location))
+    }
+
+    /// Gives a claim back; `true` if the daemon wants to hear of it.
+    pub(crate) fn release(&self, cell: u32) -> bool {
+        self.pins.release(cell);
+        CELL.set(cell);
+        self.index.is_wanted()
+    }
+
+    /// Is the object there? `false` proves nothing.
+    pub(crate) fn contains(&self, id: &ObjectId) -> bool {
+        self.index.contains(id.as_bytes(), id.hash(self.index.hash_seed()))
+    }
+}
+
+/// Where this thread looks for a free cell: the one it gave back last, at first a cache line of its own.
+fn first_cell(cell: &Cell<u32>) -> u32 {
+    if cell.get() == NONE_YET {
+        cell.set(THREADS.fetch_add(1, Ordering::Relaxed).wrapping_mul(CELLS_PER_LINE));
+    }
+    cell.get()
+}
+
+thread_local! {
+    static CELL: Cell<u32> = const { Cell::new(NONE_YET) };
+}
+
+static THREADS: AtomicU32 = AtomicU32::new(0);
+const NONE_YET: u32 = u32::MAX;
+const CELLS_PER_LINE: u32 = 4;
