@@ -5,6 +5,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use plasmad_shm::index::Place;
 use plasmad_shm::mapping::{ReadMapping, UnsealedBytes, WriteMapping};
 use plasmad_shm::memfd;
 use plasmad_wire::Location;
@@ -33,6 +34,14 @@ impl Arena {
             WriteMapping::new(fd, bytes).map(Arc::new).map_err(unmappable)
         });
         Ok(Self { reading: reading.collect::<Result<_>>()?, writing: writing.collect::<Result<_>>()? })
+    }
+
+    /// The bytes of an object pinned in the index, data and metadata; `None` if it doesn't lie in the arena.
+    #[inline]
+    pub(crate) fn bytes_at(&self, place: &Place) -> Option<&[u8]> {
+        let mapping = self.reading.get(usize::from(place.segment))?;
+        // 47 and 17 bits: the sum can't overflow.
+        mapping.sealed_bytes(place.offset, place.data_bytes + u64::from(place.metadata_bytes))
     }
 
     /// The data and, behind it, the metadata of a pinned object; `None` if it doesn't lie in the arena.

@@ -147,11 +147,13 @@ impl Connection {
     }
 
     /// The daemon can't be reached over this connection any more.
+    #[inline]
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 
     /// This process made the connection; a forked child didn't.
+    #[inline]
     pub(crate) fn is_own(&self) -> bool {
         self.process == process_token()
     }

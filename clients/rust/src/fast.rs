@@ -7,9 +7,9 @@ use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use plasmad_shm::index::{AttachError, IndexReader};
+use plasmad_shm::index::{AttachError, IndexReader, Place};
 use plasmad_shm::page::OwnPins;
-use plasmad_wire::{Format, Location, ObjectId};
+use plasmad_wire::ObjectId;
 
 use crate::error::{Error, Result};
 
@@ -29,28 +29,16 @@ impl Fast {
     }
 
     /// Pins a sealed object in memory: the cell of the claim, and where the object lies. `None` proves nothing.
-    pub(crate) fn pin(&self, id: &ObjectId) -> Option<(u32, Location)> {
+    #[inline]
+    pub(crate) fn pin(&self, id: &ObjectId) -> Option<(u32, Place)> {
         let hash = id.hash(self.index.hash_seed());
-        let found = CELL.with(|cell| {
-            let found = self.index.pin(id.as_bytes(), hash, &self.pins, first_cell(cell))?;
-            cell.set(found.word);
-            Some(found)
-        })?;
-        let Some(format) = Format::from_number(found.fields.format) else {
-            self.pins.release(found.word);
-            return None;
-        };
-        let location = Location {
-            segment: found.fields.segment,
-            format,
-            metadata_bytes: found.fields.metadata_bytes,
-            offset: found.fields.offset,
-            data_bytes: found.fields.data_bytes,
-        };
-        Some((found.word, location))
+        let found = self.index.pin(id.as_bytes(), hash, &self.pins, first_cell())?;
+        CELL.set(found.word);
+        Some((found.word, found.place))
     }
 
     /// Gives a claim back; `true` if the daemon wants to hear of it.
+    #[inline]
     pub(crate) fn release(&self, cell: u32) -> bool {
         self.pins.release(cell);
         CELL.set(cell);
@@ -63,12 +51,13 @@ impl Fast {
     }
 }
 
-/// Where this thread looks for a free cell: the one it gave back last, at first a cache line of its own.
-fn first_cell(cell: &Cell<u32>) -> u32 {
-    if cell.get() == NONE_YET {
-        cell.set(THREADS.fetch_add(1, Ordering::Relaxed).wrapping_mul(CELLS_PER_LINE));
+/// Where this thread looks for a free cell: the one it had last, at first a cache line of its own.
+#[inline]
+fn first_cell() -> u32 {
+    match CELL.get() {
+        NONE_YET => THREADS.fetch_add(1, Ordering::Relaxed).wrapping_mul(CELLS_PER_LINE),
+        cell => cell,
     }
-    cell.get()
 }
 
 thread_local! {

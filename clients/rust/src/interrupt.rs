@@ -34,6 +34,7 @@ impl Interrupt {
         self.closed.store(true, Ordering::Release);
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }

@@ -1,9 +1,10 @@
 //! A claim on a sealed object, however it was made.
 
+use plasmad_shm::index::Place;
 use plasmad_wire::request::{Release, Ring};
 use plasmad_wire::response::GotObject;
 use plasmad_wire::value::Pin;
-use plasmad_wire::{Location, ObjectId, Request};
+use plasmad_wire::{Format, Location, ObjectId, Request};
 
 use crate::session::Session;
 
@@ -22,16 +23,58 @@ enum Claim {
     Own(u32),
 }
 
+/// An object pinned without asking, and its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Here<'session> {
+    pub(crate) cell: u32,
+    pub(crate) place: Place,
+    /// Data, and metadata behind it.
+    pub(crate) bytes: &'session [u8],
+}
+
 impl Session {
     /// Pins an object without asking; `None` proves nothing.
-    pub(crate) fn pin(&self, id: &ObjectId) -> Option<Pinned> {
-        let (cell, location) = self.fast.as_ref()?.pin(id)?;
-        let pinned = Pinned { claim: Claim::Own(cell), location };
-        if self.arena.sealed(&location).is_none() {
-            self.unpin(&pinned);
+    #[inline]
+    pub(crate) fn pin_here(&self, id: &ObjectId) -> Option<Here<'_>> {
+        let (cell, place) = self.fast.as_ref()?.pin(id)?;
+        let Some(bytes) = self.arena.bytes_at(&place) else {
+            self.unpin_here(cell);
             return None;
+        };
+        Some(Here { cell, place, bytes })
+    }
+
+    /// Gives back what [`Self::pin_here`] gave.
+    #[inline]
+    pub(crate) fn unpin_here(&self, cell: u32) {
+        if let Some(fast) = self.fast.as_ref().filter(|_| self.connection.is_own())
+            && fast.release(cell)
+        {
+            self.ring();
         }
-        Some(pinned)
+    }
+
+    /// As [`Self::pin_here`], for an owner that may outlive this borrow.
+    #[inline]
+    pub(crate) fn pin(&self, id: &ObjectId) -> Option<Pinned> {
+        let Here { cell, place, .. } = self.pin_here(id)?;
+        let Some(format) = Format::from_number(place.format) else {
+            self.unpin_here(cell);
+            return None;
+        };
+        let location = Location {
+            segment: place.segment,
+            format,
+            metadata_bytes: place.metadata_bytes,
+            offset: place.offset,
+            data_bytes: place.data_bytes,
+        };
+        Some(Pinned { claim: Claim::Own(cell), location })
+    }
+
+    #[cold]
+    fn ring(&self) {
+        self.connection.tell(&Request::Ring(Ring {}));
     }
 
     /// A pin of an answer; `None` if the object doesn't lie in the arena.
@@ -42,14 +85,9 @@ impl Session {
 
     /// Gives a claim back, waiting for nothing. In a forked child it is the parent's, and stays.
     pub(crate) fn unpin(&self, pinned: &Pinned) {
-        match (pinned.claim, &self.fast) {
-            (Claim::Asked(pin), _) => self.connection.tell(&Request::Release(Release { pins: vec![pin] })),
-            (Claim::Own(cell), Some(fast)) => {
-                if self.connection.is_own() && fast.release(cell) {
-                    self.connection.tell(&Request::Ring(Ring {}));
-                }
-            }
-            (Claim::Own(_), None) => unreachable!("own claims are made through what is shared"),
+        match pinned.claim {
+            Claim::Asked(pin) => self.connection.tell(&Request::Release(Release { pins: vec![pin] })),
+            Claim::Own(cell) => self.unpin_here(cell),
         }
     }
 

@@ -11,7 +11,7 @@ use plasmad_wire::{Format, ObjectId};
 
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::pinned::Pinned;
+use crate::pinned::Here;
 use crate::session::Session;
 use crate::store::Store;
 use crate::timeout::Timeout;
@@ -48,9 +48,9 @@ pub struct View<'reader> {
 
 enum Held<'reader> {
     /// Pinned without asking, through the reader's session.
-    Here(&'reader Session, Pinned),
+    Here(&'reader Session, Here<'reader>),
     /// Asked for; maybe over a newer session than the reader's.
-    Asked(Buffer),
+    Asked(Box<Buffer>),
 }
 
 impl Store {
@@ -66,11 +66,16 @@ impl Reader {
     pub fn get(&self, id: ObjectId, timeout: impl Into<Timeout>) -> Result<View<'_>> {
         if self.session.is_usable()
             && !self.store.is_closed()
-            && let Some(pinned) = self.session.pin(&id)
+            && let Some(here) = self.session.pin_here(&id)
         {
-            return Ok(View { held: Held::Here(&self.session, pinned) });
+            return Ok(View { held: Held::Here(&self.session, here) });
         }
-        Ok(View { held: Held::Asked(self.store.get(id, timeout)?) })
+        self.ask(id, timeout.into())
+    }
+
+    #[cold]
+    fn ask(&self, id: ObjectId, timeout: Timeout) -> Result<View<'_>> {
+        Ok(View { held: Held::Asked(Box::new(self.store.get(id, timeout)?)) })
     }
 }
 
@@ -78,16 +83,16 @@ impl View<'_> {
     /// The user's own bytes beside the data.
     pub fn metadata(&self) -> &[u8] {
         match &self.held {
-            Held::Here(session, pinned) => session.bytes(pinned).1,
+            Held::Here(_, here) => &here.bytes[here.place.data_bytes as usize..],
             Held::Asked(buffer) => buffer.metadata(),
         }
     }
 
-    /// How the data is encoded.
-    pub fn format(&self) -> Format {
+    /// How the data is encoded; `None` for a code this library doesn't know.
+    pub fn format(&self) -> Option<Format> {
         match &self.held {
-            Held::Here(_, pinned) => pinned.location.format,
-            Held::Asked(buffer) => buffer.format(),
+            Held::Here(_, here) => Format::from_number(here.place.format),
+            Held::Asked(buffer) => Some(buffer.format()),
         }
     }
 }
@@ -95,18 +100,20 @@ impl View<'_> {
 impl Deref for View<'_> {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.held {
-            Held::Here(session, pinned) => session.bytes(pinned).0,
+            Held::Here(_, here) => &here.bytes[..here.place.data_bytes as usize],
             Held::Asked(buffer) => buffer,
         }
     }
 }
 
 impl Drop for View<'_> {
+    #[inline]
     fn drop(&mut self) {
         match &self.held {
-            Held::Here(session, pinned) => session.unpin(pinned),
+            Held::Here(session, here) => session.unpin_here(here.cell),
             // A buffer gives back its own.
             Held::Asked(_) => (),
         }

@@ -35,6 +35,7 @@ impl Session {
     }
 
     /// Can still be used by this process.
+    #[inline]
     pub(crate) fn is_usable(&self) -> bool {
         self.connection.is_own() && !self.connection.is_lost()
     }

@@ -78,6 +78,7 @@ impl Store {
     }
 
     /// No verb works any more.
+    #[inline]
     pub fn is_closed(&self) -> bool {
         self.interrupt.is_closed()
     }

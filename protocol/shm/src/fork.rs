@@ -9,18 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use memmap2::{MmapOptions, MmapRaw};
 
 /// This process's token; another one in every forked child.
+#[inline]
 pub fn process_token() -> u64 {
-    let word = word();
-    match word.load(Relaxed) {
-        0 => {
-            // Two threads of a new child may both come here; the first one's token holds.
-            let next = LAST.fetch_add(1, Relaxed) + 1;
-            word.compare_exchange(0, next, Relaxed, Relaxed).map_or_else(|theirs| theirs, |_| next)
-        }
+    match word().load(Relaxed) {
+        0 => new_token(),
         token => token,
     }
 }
 
+#[cold]
+fn new_token() -> u64 {
+    // Two threads of a new child may both come here; the first one's token holds.
+    let next = LAST.fetch_add(1, Relaxed) + 1;
+    word().compare_exchange(0, next, Relaxed, Relaxed).map_or_else(|theirs| theirs, |_| next)
+}
+
+#[inline]
 fn word() -> &'static AtomicU64 {
     let page = PAGE.get_or_init(|| {
         let page = MmapOptions::new().len(PAGE_BYTES).map_anon().map(MmapRaw::from).expect("a page of memory");

@@ -35,6 +35,7 @@ impl ReadMapping {
 
     /// The bytes of a sealed extent that this process has pinned, as the store named it; `None` if it doesn't lie in
     /// the mapping. They may be used until the pin is given back.
+    #[inline]
     pub fn sealed_bytes(&self, offset: u64, bytes: u64) -> Option<&[u8]> {
         let start = self.as_ptr().wrapping_add(inside(self.bytes(), offset, bytes)?);
         // SAFETY: the range lies in the mapping, which lives as long as `self`; the store promises that a sealed
@@ -43,11 +44,13 @@ impl ReadMapping {
     }
 
     /// Where the mapping starts.
+    #[inline]
     pub fn as_ptr(&self) -> *const u8 {
         self.map.as_ptr()
     }
 
     /// Its length.
+    #[inline]
     pub fn bytes(&self) -> u64 {
         self.map.len() as u64
     }
@@ -61,6 +64,7 @@ impl WriteMapping {
     }
 
     /// Its length.
+    #[inline]
     pub fn bytes(&self) -> u64 {
         self.map.len() as u64
     }
@@ -73,6 +77,7 @@ impl WriteMapping {
     }
 
     /// The address of a range, if it lies inside.
+    #[inline]
     pub(crate) fn range(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
         let offset = inside(self.bytes(), offset, bytes)?;
         Some(self.map.as_mut_ptr().wrapping_add(offset))
@@ -133,6 +138,7 @@ fn options(bytes: u64) -> io::Result<MmapOptions> {
 }
 
 /// The offset as an index, if the range lies inside a mapping of this length.
+#[inline]
 fn inside(mapping_bytes: u64, offset: u64, bytes: u64) -> Option<usize> {
     (offset.checked_add(bytes)? <= mapping_bytes).then_some(offset as usize)
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{Ordering::Release, fence};
 
 /// Stores with release, then fences.
+#[inline]
 pub(crate) fn store_then_fence(word: &AtomicU64, value: u64) {
     #[cfg(target_arch = "x86_64")]
     word.swap(value, SeqCst);
@@ -21,6 +22,7 @@ pub(crate) fn store_then_fence(word: &AtomicU64, value: u64) {
 }
 
 /// Stores into a word that is zero, then fences; `false` and no store if it isn't.
+#[inline]
 pub(crate) fn set_if_zero_then_fence(word: &AtomicU64, value: u64) -> bool {
     let stored = word.compare_exchange(0, value, SeqCst, Relaxed).is_ok();
     #[cfg(not(target_arch = "x86_64"))]

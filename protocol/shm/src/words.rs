@@ -27,6 +27,7 @@ impl ReadWords {
     ///
     /// # Panics
     /// If it doesn't lie inside, on a multiple of 8.
+    #[inline]
     pub fn u64(&self, offset: u64) -> u64 {
         let address = self.address(offset, 8);
         // SAFETY: the address lies in a mapping that lives as long as `self`, on a multiple of 8; it is only loaded
@@ -38,15 +39,41 @@ impl ReadWords {
     ///
     /// # Panics
     /// If it doesn't lie inside, on a multiple of 4.
+    #[inline]
     pub fn u32(&self, offset: u64) -> u32 {
         let address = self.address(offset, 4);
         // SAFETY: as in `u64`, with 4 for 8.
         unsafe { AtomicU32::from_ptr(address.cast()) }.load(Relaxed)
     }
 
+    /// The cache line at a byte offset, as words that are only loaded from.
+    ///
+    /// # Panics
+    /// If it doesn't lie inside, on a multiple of 64.
+    #[inline]
+    pub(crate) fn line(&self, offset: u64) -> Line<'_> {
+        let address = self.address(offset, 64);
+        // SAFETY: as in `u64`: the whole line lies in the mapping, which lives as long as the reference, and on its
+        // alignment. The words stay private to `Line`, which only loads from them.
+        Line(unsafe { &*address.cast::<[AtomicU64; 8]>() })
+    }
+
+    #[inline]
     fn address(&self, offset: u64, bytes: u64) -> *mut u8 {
         assert!(offset.is_multiple_of(bytes) && offset <= self.map.bytes() - bytes, "a word lies inside, on its size");
         self.map.as_ptr().wrapping_add(offset as usize).cast_mut()
+    }
+}
+
+/// A cache line of a file mapped for reading.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'words>(&'words [AtomicU64; 8]);
+
+impl Line<'_> {
+    /// One of its eight words, relaxed.
+    #[inline]
+    pub(crate) fn word(&self, number: usize) -> u64 {
+        self.0[number].load(Relaxed)
     }
 }
 
@@ -83,6 +110,7 @@ impl Words {
     ///
     /// # Panics
     /// If it doesn't lie inside, on a multiple of 8.
+    #[inline]
     pub fn u64_at(&self, offset: u64) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8), "a word lies on its own size");
         let address = self.map.range(offset, 8).expect("a word lies inside the file");
@@ -95,6 +123,7 @@ impl Words {
     ///
     /// # Panics
     /// If it doesn't lie inside, on a multiple of 4.
+    #[inline]
     pub fn u32_at(&self, offset: u64) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4), "a word lies on its own size");
         let address = self.map.range(offset, 4).expect("a word lies inside the file");

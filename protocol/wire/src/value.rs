@@ -55,6 +55,7 @@ impl ObjectId {
     ///
     /// Two rounds of folded 64 x 64 multiplication over the id's words, keyed by the store's secret seed so
     /// that a client that doesn't know it cannot aim all its ids at one bucket.
+    #[inline]
     pub fn hash(&self, seed: [u64; 2]) -> u64 {
         let word = |at: usize| {
             let mut bytes = [0; 8];
@@ -68,6 +69,7 @@ impl ObjectId {
     }
 }
 
+#[inline]
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     product as u64 ^ (product >> 64) as u64

@@ -23,7 +23,7 @@ mod record;
 mod writer;
 
 pub use reader::{AttachError, Found, IndexReader};
-pub use record::{SlotFields, SlotState};
+pub use record::{Place, SlotFields, SlotState};
 pub use writer::IndexWriter;
 
 /// "PLSMIDX\0".

@@ -16,11 +16,11 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Acquire;
 use std::sync::atomic::fence;
 
-use super::record::{Packed, commit_word, pack_id};
-use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET};
+use super::record::{Packed, PackedId};
+use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotState, WANTED_OFFSET};
 use crate::memfd::{self, SealError};
 use crate::page::OwnPins;
-use crate::words::ReadWords;
+use crate::words::{Line, ReadWords};
 
 /// An index mapped for reading.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ pub struct Found {
     pub word: u32,
     /// Its place in the index.
     pub slot: u32,
-    /// What it is.
-    pub fields: SlotFields,
+    /// Where it lies.
+    pub place: Place,
 }
 
 impl IndexReader {
@@ -64,22 +64,23 @@ impl IndexReader {
     }
 
     /// What ids are hashed with.
+    #[inline]
     pub fn hash_seed(&self) -> [u64; 2] {
         self.hash_seed
     }
 
     /// Finds the object under an id and pins it in `pins`. `None` proves nothing: ask over the socket.
+    #[inline]
     pub fn pin(&self, id: &[u8; 28], hash: u64, pins: &OwnPins, hint: u32) -> Option<Found> {
         let (slot, commit, record) = self.find(id, hash)?;
-        let generation = commit >> 8;
-        let word = pins.claim(slot, generation, hint)?;
-        if self.words.u64(self.slot_offset(slot)) != commit {
+        let word = pins.claim(slot, commit >> 8, hint)?;
+        if self.slot(slot).word(COMMIT) != commit {
             pins.clear(word);
             return None;
         }
         fence(Acquire);
         pins.note_use(word, slot);
-        Some(Found { word, slot, fields: record.fields(generation) })
+        Some(Found { word, slot, place: record.place() })
     }
 
     /// Is there a sealed object under this id? `false` proves nothing.
@@ -88,39 +89,47 @@ impl IndexReader {
     }
 
     /// The daemon wants to be told of releases. Read behind a full fence that follows the release.
+    #[inline]
     pub fn is_wanted(&self) -> bool {
         self.words.u32(WANTED_OFFSET) != 0
     }
 
     /// A sealed slot with this id, its commit word, and its fields as they were under it.
+    #[inline]
     fn find(&self, id: &[u8; 28], hash: u64) -> Option<(u32, u64, Packed)> {
-        let wanted = pack_id(id);
+        let wanted = PackedId::of(id);
         let mut link = self.words.u32(HEADER_BYTES + 4 * (hash & self.bucket_mask));
         for _ in 0..HOPS_MAX {
             let slot = link.checked_sub(1).filter(|slot| *slot < self.slot_count)?;
             // What the link led to was written before the link.
             fence(Acquire);
-            let at = self.slot_offset(slot);
-            let commit = self.words.u64(at);
+            let line = self.slot(slot);
+            let commit = line.word(COMMIT);
             fence(Acquire);
-            let id_head = [self.words.u64(at + 8), self.words.u64(at + 16), self.words.u64(at + 24)];
-            let id_tail = self.words.u32(at + 32);
-            if (id_head, id_tail) == wanted && commit == commit_word(commit >> 8, SlotState::Sealed) {
-                let (place, sizes) = (self.words.u64(at + 40), self.words.u64(at + 48));
-                let format = self.words.u32(at + 56);
+            let record = Packed {
+                id_head: [line.word(1), line.word(2), line.word(3)],
+                tail_and_next: line.word(4),
+                place: line.word(5),
+                sizes: line.word(6),
+                format_and_crc: line.word(7),
+            };
+            if record.id() == wanted && commit as u8 == SlotState::Sealed as u8 {
                 fence(Acquire);
-                let unchanged = self.words.u64(at) == commit;
-                return unchanged.then_some((slot, commit, Packed { id_head, id_tail, place, sizes, format }));
+                return (line.word(COMMIT) == commit).then_some((slot, commit, record));
             }
-            link = self.words.u32(at + 36);
+            link = (record.tail_and_next >> 32) as u32;
         }
         None
     }
 
-    fn slot_offset(&self, slot: u32) -> u64 {
-        self.slots_offset + SLOT_BYTES * u64::from(slot)
+    #[inline]
+    fn slot(&self, slot: u32) -> Line<'_> {
+        self.words.line(self.slots_offset + SLOT_BYTES * u64::from(slot))
     }
 }
+
+/// The commit word is a slot's first.
+const COMMIT: usize = 0;
 
 /// A file that is no index this library can read.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +147,7 @@ pub enum AttachError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::IndexWriter;
+    use super::super::{IndexWriter, SlotFields};
     use super::*;
     use crate::page::ClientPage;
 
@@ -174,7 +183,8 @@ mod tests {
         assert_eq!(reader.hash_seed(), [1, 2]);
         index.publish(5, 99, &object(3));
         let found = reader.pin(&[3; 28], 99, &pins, 0).unwrap();
-        assert_eq!((found.slot, found.fields), (5, object(3)));
+        let place = Place { segment: 0, format: 1, metadata_bytes: 2, offset: 4096, data_bytes: 5 };
+        assert_eq!((found.slot, found.place), (5, place));
         assert_eq!(claims(&page), [(5, 3)]);
         pins.release(found.word);
         assert_eq!(claims(&page), []);

@@ -19,6 +19,21 @@ pub struct SlotFields {
     pub format: u16,
 }
 
+/// Where a slot's object lies, and what it is: all a reader needs to know who has its id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Which memfd of the arena.
+    pub segment: u16,
+    /// How the data is encoded.
+    pub format: u16,
+    /// Length of the metadata behind the data.
+    pub metadata_bytes: u32,
+    /// Where the data starts.
+    pub offset: u64,
+    /// Length of the data.
+    pub data_bytes: u64,
+}
+
 /// The state in a commit word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -35,48 +50,82 @@ pub enum SlotState {
     Doomed = 4,
 }
 
-/// A record as its words hold it; the same widths on both sides, so that no access tears another.
+/// A record as a slot's words hold it, the commit word left out: every word is written and read whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Packed {
+    /// The first 24 bytes of the id.
     pub(super) id_head: [u64; 3],
-    pub(super) id_tail: u32,
+    /// The last 4 bytes of the id; above them the link to the next slot of the chain.
+    pub(super) tail_and_next: u64,
+    /// Segment and offset.
     pub(super) place: u64,
+    /// Metadata and data bytes.
     pub(super) sizes: u64,
-    pub(super) format: u32,
+    /// The format; above it the checksum.
+    pub(super) format_and_crc: u64,
 }
 
 impl Packed {
-    pub(super) fn of(fields: &SlotFields) -> Self {
-        let (id_head, id_tail) = pack_id(&fields.id);
-        Self { id_head, id_tail, place: place(fields), sizes: sizes(fields), format: fields.format.into() }
+    pub(super) fn of(fields: &SlotFields, next: u32) -> Self {
+        let PackedId { head, tail } = PackedId::of(&fields.id);
+        Self {
+            id_head: head,
+            tail_and_next: u64::from(tail) | u64::from(next) << 32,
+            place: place(fields),
+            sizes: sizes(fields),
+            format_and_crc: u64::from(fields.format) | u64::from(checksum(fields)) << 32,
+        }
+    }
+
+    #[inline]
+    pub(super) fn id(&self) -> PackedId {
+        PackedId { head: self.id_head, tail: self.tail_and_next as u32 }
     }
 
     pub(super) fn fields(&self, generation: u64) -> SlotFields {
-        let mut id = [0; 28];
-        for (bytes, word) in id.chunks_exact_mut(8).zip(self.id_head) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        id[24..].copy_from_slice(&self.id_tail.to_le_bytes());
-        SlotFields {
-            generation,
-            id,
+        let Place { segment, format, metadata_bytes, offset, data_bytes } = self.place();
+        SlotFields { generation, id: self.id().unpacked(), segment, offset, data_bytes, metadata_bytes, format }
+    }
+
+    #[inline]
+    pub(super) fn place(&self) -> Place {
+        Place {
             segment: (self.place >> 48) as u16,
+            format: self.format_and_crc as u16,
+            metadata_bytes: (self.sizes >> 47) as u32,
             offset: self.place & low_bits(48),
             data_bytes: self.sizes & low_bits(47),
-            metadata_bytes: (self.sizes >> 47) as u32,
-            format: self.format as u16,
         }
     }
 }
 
 /// An id as the words of a slot hold it: comparing these is comparing ids.
-pub(super) fn pack_id(id: &[u8; 28]) -> ([u64; 3], u32) {
-    let long = |at: usize| u64::from_le_bytes(id[at..at + 8].try_into().expect("8 bytes"));
-    let tail = u32::from_le_bytes(id[24..].try_into().expect("4 bytes"));
-    ([long(0), long(8), long(16)], tail)
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct PackedId {
+    head: [u64; 3],
+    tail: u32,
+}
+
+impl PackedId {
+    #[inline]
+    pub(super) fn of(id: &[u8; 28]) -> Self {
+        let long = |at: usize| u64::from_le_bytes(id[at..at + 8].try_into().expect("8 bytes"));
+        let tail = u32::from_le_bytes(id[24..].try_into().expect("4 bytes"));
+        Self { head: [long(0), long(8), long(16)], tail }
+    }
+
+    fn unpacked(self) -> [u8; 28] {
+        let mut id = [0; 28];
+        for (bytes, word) in id.chunks_exact_mut(8).zip(self.head) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        id[24..].copy_from_slice(&self.tail.to_le_bytes());
+        id
+    }
 }
 
 /// The word that says what state a slot is in, for which of its objects.
+#[inline]
 pub(super) fn commit_word(generation: u64, state: SlotState) -> u64 {
     generation << 8 | state as u64
 }
@@ -139,7 +188,7 @@ mod tests {
             metadata_bytes: 65_536,
             format: 2,
         };
-        assert_eq!(Packed::of(&fields).fields(9), fields);
+        assert_eq!(Packed::of(&fields, 77).fields(9), fields);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
-use super::record::{Packed, checksum, commit_word};
+use super::record::{Packed, commit_word, low_bits};
 use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET};
 use crate::words::Words;
 
@@ -41,9 +41,8 @@ impl IndexWriter {
         let commit = self.commit(slot);
         commit.store(commit_word(fields.generation, SlotState::Writing), Relaxed);
         fence(Release);
-        self.write_fields(slot, fields);
         let head = self.words.u32_at(self.bucket_offset(hash));
-        self.next(slot).store(head.load(Relaxed), Relaxed);
+        self.write_fields(slot, fields, head.load(Relaxed));
         head.store(slot + 1, Release);
         commit.store(commit_word(fields.generation, SlotState::Sealed), Release);
     }
@@ -56,14 +55,19 @@ impl IndexWriter {
 
     /// Takes a slot off its chain, predecessor first; the slot's own link stays for readers standing on it.
     pub fn unlink(&self, slot: u32, hash: u64) {
-        let mut link = self.words.u32_at(self.bucket_offset(hash));
-        loop {
-            match link.load(Relaxed) {
-                0 => panic!("slot {slot} is not on the chain of its bucket"),
-                found if found == slot + 1 => break link.store(self.next(slot).load(Relaxed), Release),
-                other => link = self.next(other - 1),
-            }
+        let head = self.words.u32_at(self.bucket_offset(hash));
+        if head.load(Relaxed) == slot + 1 {
+            return head.store(self.next(slot), Release);
         }
+        let mut before = head.load(Relaxed);
+        while before != 0 {
+            let next = self.next(before - 1);
+            if next == slot + 1 {
+                return self.set_next(before - 1, self.next(slot));
+            }
+            before = next;
+        }
+        panic!("slot {slot} is not on the chain of its bucket");
     }
 
     /// A slot without an object, with the generation of its next one.
@@ -106,7 +110,7 @@ impl IndexWriter {
             if unchanged && before as u8 == SlotState::Sealed as u8 && fields.id == *id {
                 return Some((slot, fields));
             }
-            link = self.next(slot).load(Acquire);
+            link = self.next(slot);
         }
         None
     }
@@ -126,39 +130,42 @@ impl IndexWriter {
         header.into_iter().for_each(|(offset, value)| self.words.u64_at(offset).store(value, Release));
     }
 
-    fn write_fields(&self, slot: u32, fields: &SlotFields) {
+    fn write_fields(&self, slot: u32, fields: &SlotFields, next: u32) {
         let at = self.slot_offset(slot);
-        let record = Packed::of(fields);
-        for (offset, word) in (8..32).step_by(8).zip(record.id_head) {
+        let record = Packed::of(fields, next);
+        let words =
+            record.id_head.into_iter().chain([record.tail_and_next, record.place, record.sizes, record.format_and_crc]);
+        for (offset, word) in (8..64).step_by(8).zip(words) {
             self.words.u64_at(at + offset).store(word, Relaxed);
         }
-        self.words.u32_at(at + 32).store(record.id_tail, Relaxed);
-        self.words.u64_at(at + 40).store(record.place, Relaxed);
-        self.words.u64_at(at + 48).store(record.sizes, Relaxed);
-        self.words.u32_at(at + 56).store(record.format, Relaxed);
-        self.words.u32_at(at + 60).store(checksum(fields), Relaxed);
     }
 
     fn read_fields(&self, slot: u32, generation: u64) -> SlotFields {
         let at = self.slot_offset(slot);
-        let long = |offset| self.words.u64_at(at + offset).load(Relaxed);
-        let short = |offset| self.words.u32_at(at + offset).load(Relaxed);
+        let word = |offset| self.words.u64_at(at + offset).load(Relaxed);
         let record = Packed {
-            id_head: [long(8), long(16), long(24)],
-            id_tail: short(32),
-            place: long(40),
-            sizes: long(48),
-            format: short(56),
+            id_head: [word(8), word(16), word(24)],
+            tail_and_next: word(32),
+            place: word(40),
+            sizes: word(48),
+            format_and_crc: word(56),
         };
         record.fields(generation)
     }
 
-    fn commit(&self, slot: u32) -> &std::sync::atomic::AtomicU64 {
-        self.words.u64_at(self.slot_offset(slot))
+    /// The link of a slot: 0 for the last, else slot + 1.
+    fn next(&self, slot: u32) -> u32 {
+        (self.words.u64_at(self.slot_offset(slot) + 32).load(Acquire) >> 32) as u32
     }
 
-    fn next(&self, slot: u32) -> &std::sync::atomic::AtomicU32 {
-        self.words.u32_at(self.slot_offset(slot) + 36)
+    /// Changes a slot's link; the end of its id, which shares a word with it, stays.
+    fn set_next(&self, slot: u32, next: u32) {
+        let word = self.words.u64_at(self.slot_offset(slot) + 32);
+        word.store(word.load(Relaxed) & low_bits(32) | u64::from(next) << 32, Release);
+    }
+
+    fn commit(&self, slot: u32) -> &std::sync::atomic::AtomicU64 {
+        self.words.u64_at(self.slot_offset(slot))
     }
 
     fn slot_offset(&self, slot: u32) -> u64 {

@@ -38,6 +38,7 @@ impl OwnPins {
     }
 
     /// Writes a claim into a free cell near `hint`, and fences. `None`: those looked at are taken.
+    #[inline]
     pub(crate) fn claim(&self, slot: u32, generation: u64, hint: u32) -> Option<u32> {
         let claim = claim(slot, generation);
         (0..PROBES_MAX).map(|step| hint.wrapping_add(step) % OWN_CELLS).find(|cell| {
@@ -48,16 +49,19 @@ impl OwnPins {
     }
 
     /// Clears a claim that came to nothing.
+    #[inline]
     pub(crate) fn clear(&self, cell: u32) {
         self.claim_word(cell).store(0, Release);
     }
 
     /// Clears a claim, and fences: what is read next tells whether the daemon waited for it.
+    #[inline]
     pub fn release(&self, cell: u32) {
         store_then_fence(self.claim_word(cell), 0);
     }
 
     /// The claim in `cell` holds: counts it, and notes that the slot was used.
+    #[inline]
     pub(crate) fn note_use(&self, cell: u32, slot: u32) {
         let count = self.words.u64_at(OWN_OFFSET + OWN_CELL_BYTES * u64::from(cell) + 8);
         count.store(count.load(Relaxed) + 1, Relaxed);
@@ -68,6 +72,7 @@ impl OwnPins {
         }
     }
 
+    #[inline]
     fn note_used(&self, cell: u32) {
         let used = self.words.u32_at(OWN_USED_OFFSET);
         if used.load(Relaxed) <= cell {
@@ -75,6 +80,7 @@ impl OwnPins {
         }
     }
 
+    #[inline]
     fn claim_word(&self, cell: u32) -> &AtomicU64 {
         self.words.u64_at(OWN_OFFSET + OWN_CELL_BYTES * u64::from(cell))
     }
