@@ -4,5 +4,6 @@
 mod core_rules;
 mod hostile;
 mod model;
+mod shared;
 mod sim;
 mod support;

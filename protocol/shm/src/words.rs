@@ -101,6 +101,12 @@ impl Words {
         self.map.keep_from_children()
     }
 
+    /// Closes the file and leaves the mapping's addresses alone: in a forked child that didn't inherit the mapping,
+    /// something else may lie there.
+    pub(crate) fn forget_mapping(self) {
+        std::mem::forget(self.map);
+    }
+
     /// The file.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

@@ -11,6 +11,7 @@ use super::{
     LAYOUT_VERSION, MAGIC, OWN_CELL_BYTES, OWN_CELLS, OWN_OFFSET, OWN_USED_OFFSET, PAGE_BYTES, RECENCY_OFFSET,
     RECENCY_WORDS, claim,
 };
+use crate::fork::process_token;
 use crate::index::AttachError;
 use crate::memfd;
 use crate::ordering::{set_if_zero_then_fence, store_then_fence};
@@ -19,7 +20,10 @@ use crate::words::Words;
 /// A client's own cells, in its page.
 #[derive(Debug)]
 pub struct OwnPins {
-    words: Words,
+    /// `None` only while this is dropped.
+    words: Option<Words>,
+    /// The process that mapped it.
+    process: u64,
 }
 
 impl OwnPins {
@@ -34,7 +38,7 @@ impl OwnPins {
             return Err(AttachError::Layout);
         }
         words.keep_from_children()?;
-        Ok(Self { words })
+        Ok(Self { words: Some(words), process: process_token() })
     }
 
     /// Writes a claim into a free cell near `hint`, and fences. `None`: those looked at are taken.
@@ -63,9 +67,9 @@ impl OwnPins {
     /// The claim in `cell` holds: counts it, and notes that the slot was used.
     #[inline]
     pub(crate) fn note_use(&self, cell: u32, slot: u32) {
-        let count = self.words.u64_at(OWN_OFFSET + OWN_CELL_BYTES * u64::from(cell) + 8);
+        let count = self.words().u64_at(OWN_OFFSET + OWN_CELL_BYTES * u64::from(cell) + 8);
         count.store(count.load(Relaxed) + 1, Relaxed);
-        let recent = self.words.u32_at(RECENCY_OFFSET + 4 * u64::from(slot % RECENCY_WORDS));
+        let recent = self.words().u32_at(RECENCY_OFFSET + 4 * u64::from(slot % RECENCY_WORDS));
         // Written only when different, so that a hot object's line stays shared.
         if recent.load(Relaxed) != slot + 1 {
             recent.store(slot + 1, Relaxed);
@@ -73,8 +77,13 @@ impl OwnPins {
     }
 
     #[inline]
+    fn words(&self) -> &Words {
+        self.words.as_ref().expect("there until this is dropped")
+    }
+
+    #[inline]
     fn note_used(&self, cell: u32) {
-        let used = self.words.u32_at(OWN_USED_OFFSET);
+        let used = self.words().u32_at(OWN_USED_OFFSET);
         if used.load(Relaxed) <= cell {
             used.fetch_max(cell + 1, Relaxed);
         }
@@ -82,7 +91,15 @@ impl OwnPins {
 
     #[inline]
     fn claim_word(&self, cell: u32) -> &AtomicU64 {
-        self.words.u64_at(OWN_OFFSET + OWN_CELL_BYTES * u64::from(cell))
+        self.words().u64_at(OWN_OFFSET + OWN_CELL_BYTES * u64::from(cell))
+    }
+}
+
+impl Drop for OwnPins {
+    fn drop(&mut self) {
+        if let Some(words) = self.words.take().filter(|_| self.process != process_token()) {
+            words.forget_mapping();
+        }
     }
 }
 
