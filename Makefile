@@ -30,7 +30,7 @@ test-python: build $(VENV)/.test
 	$(VENV)/python -m pytest -q $(CLIENT)/../../tests/python
 
 test-long: tools ## longer runs of models and simulations
-	cargo test --quiet --release --test all -- --ignored
+	cargo test --quiet --release --test all -- --include-ignored
 
 wheel: build ## one wheel with extension and daemon in target/wheels, tried in a bare environment
 	rm -rf target/wheels target/wheel-venv

@@ -159,7 +159,7 @@ fn exit_of(code: i32) -> Exit {
     [Exit::Usage, Exit::Daemon, Exit::File].into_iter().find(|exit| *exit as i32 == code).unwrap_or(Exit::Bug)
 }
 
-/// Each connection takes two descriptors; the soft limit is there for programs that use select.
+/// Each connection takes three descriptors; the soft limit is there for programs that use select.
 fn raise_descriptor_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);

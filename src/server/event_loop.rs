@@ -575,6 +575,8 @@ impl Engine {
     fn close(&mut self, key: usize) {
         let Some(connection) = self.connections.try_remove(key) else { return };
         self.inbox_bytes_extra -= connection.inbox_bytes_extra();
+        // Its descriptors may be what somebody in the listener waits for.
+        self.more_to_accept = true;
         if let Phase::Serving(client) = connection.phase {
             self.part(client);
         }

@@ -93,6 +93,7 @@ def test_connecting_can_be_interrupted(tmp_path):
 def test_ctrl_c_ends_a_program_that_waits(socket):
     program = """
 import os, signal, sys, threading, plasmad
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with it ignored
 store = plasmad.connect(sys.argv[1])
 threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:

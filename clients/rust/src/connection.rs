@@ -23,7 +23,7 @@ use plasmad_shm::fork::process_token;
 use plasmad_wire::frame::NO_REPLY;
 use plasmad_wire::request::{Abort, Cancel, Release};
 use plasmad_wire::value::{GetStatus, Handle, Pin};
-use plasmad_wire::{Request, Response};
+use plasmad_wire::{ErrorBody, ErrorCode, Request, Response};
 
 use crate::error::{Error, Outcome, Result};
 use crate::incoming::Incoming;
@@ -49,7 +49,7 @@ struct State {
     flights: HashMap<u64, Flight>,
     loss: Option<Loss>,
     /// What the daemon said to nobody in particular: why it closes, if it does.
-    last_words: Option<String>,
+    last_words: Option<ErrorBody>,
 }
 
 /// A request that was sent.
@@ -309,7 +309,7 @@ impl Connection {
                 drop(state);
                 self.undo(on_stop, response);
             }
-            (_, Response::Error(body)) => state.last_words = Some(body.message),
+            (_, Response::Error(body)) => state.last_words = Some(body),
             (_, _) => {
                 drop(state);
                 self.lose(Loss::Protocol(format!("the daemon answered request {number}, which nobody asked")));
@@ -375,18 +375,24 @@ impl Flight {
 }
 
 impl Loss {
-    fn error(&self, outcome: Outcome, last_words: &Option<String>) -> Error {
+    fn error(&self, outcome: Outcome, last_words: &Option<ErrorBody>) -> Error {
+        // A daemon that stops has answered all that it did; it says so behind those answers.
+        let is_stopping = last_words.as_ref().is_some_and(|words| words.code == ErrorCode::ShuttingDown);
+        let outcome = if is_stopping { Outcome::NotDone } else { outcome };
         let what = match outcome {
-            Outcome::NotDone => "the request was not sent",
+            Outcome::NotDone => "the request was not done",
             Outcome::Unknown => "whether the request was done is not known",
         };
         match (self, last_words) {
             (Self::Protocol(sentence), _) => Error::protocol(sentence.clone()),
+            (Self::Gone(_), Some(words)) if is_stopping => {
+                Error::Connection { outcome, message: words.message.clone() }
+            }
             (Self::Gone(cause), None) => {
                 Error::Connection { outcome, message: format!("the daemon is gone ({cause}); {what}") }
             }
             (Self::Gone(_), Some(words)) => {
-                Error::Connection { outcome, message: format!("the daemon is gone ({words}); {what}") }
+                Error::Connection { outcome, message: format!("the daemon is gone ({}); {what}", words.message) }
             }
         }
     }
