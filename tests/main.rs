@@ -7,3 +7,4 @@ mod model;
 mod shared;
 mod sim;
 mod support;
+mod torture;

@@ -74,7 +74,7 @@ impl IndexReader {
     pub fn pin(&self, id: &[u8; 28], hash: u64, pins: &OwnPins, hint: u32) -> Option<Found> {
         let (slot, commit, record) = self.find(id, hash)?;
         let word = pins.claim(slot, commit >> 8, hint)?;
-        if self.slot(slot).word(COMMIT) != commit {
+        if self.slot(slot).word(COMMIT) != commit && !cfg!(plasmad_broken = "no_recheck") {
             pins.clear(word);
             return None;
         }
