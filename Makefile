@@ -7,7 +7,7 @@ DEMO := $(CLIENT)/examples/flights
 DAEMON := $(CLIENT)/plasmad/bin/plasmad
 export PYTHON
 
-.PHONY: help build demo test test-rust test-python test-long wheel bench lint fmt clean tools
+.PHONY: help build demo test test-rust test-python test-long wheel bench-own lint fmt clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,9 +39,9 @@ wheel: build ## one wheel with extension and daemon in target/wheels, tried in a
 	target/wheel-venv/bin/pip install --quiet --disable-pip-version-check target/wheels/plasmad-*.whl
 	cd target && env -u PLASMAD_BIN PATH=/usr/bin:/bin wheel-venv/bin/python ../tests/python/try_wheel.py
 
-bench: tools ## the store's own figures beside the machine's limits
+bench-own: tools ## the store's own figures beside the machine's limits, and target/bench.json
 	cargo build --release
-	cargo run --quiet --release --package plasmad-benches
+	target/release/plasmad bench --output target/bench.json
 
 lint: tools $(VENV)/maturin ## format, clippy and documentation, with warnings as errors
 	cargo fmt --all --check

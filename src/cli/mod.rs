@@ -2,13 +2,14 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `serve`, `put`, `get`, `ls`, `stat`, `rm`, `evict`, `stats`, `ping` | the commands |
+//! | `serve`, `put`, `get`, `ls`, `stat`, `rm`, `evict`, `stats`, `ping`, `bench` | the commands |
 //! | `session` | connecting, waiting, Ctrl-C |
 //! | `output` | text or JSON, and readers that are gone |
 //! | `failures` | what the client library's errors mean to a script |
 //! | `object` | an object as JSON and as a line |
 //! | `names`, `time` | ids and times as people write them |
 
+mod bench;
 mod evict;
 mod failures;
 mod get;
@@ -98,9 +99,13 @@ enum Command {
     Evict(evict::Evict),
     Stats(stats::Stats),
     Ping(ping::Ping),
+    Bench(bench::Bench),
     /// What `serve` starts.
     #[command(hide = true)]
     Engine,
+    /// What `bench` starts.
+    #[command(hide = true)]
+    BenchHelper(bench::BenchHelper),
 }
 
 impl Line {
@@ -109,6 +114,8 @@ impl Line {
         match self.command {
             Command::Serve(serve) => serve.run(self.socket),
             Command::Engine => server::run(),
+            Command::Bench(bench) => bench.run(self.socket, output),
+            Command::BenchHelper(helper) => helper.run(),
             Command::Put(put) => put.run(&session, output),
             Command::Get(get) => get.run(&session, output),
             Command::Ls(ls) => ls.run(&session, output),

@@ -28,7 +28,8 @@ impl Output {
 
     /// Why the command failed.
     pub(super) fn failure(&self, failure: &Failure) {
-        if failure.exit == Exit::PipeGone {
+        // An answer that is no was printed already, and it is one document.
+        if failure.exit == Exit::PipeGone || (self.json && failure.exit == Exit::No) {
             return;
         }
         if self.json {

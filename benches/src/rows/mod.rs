@@ -1,0 +1,121 @@
+//! The rows: one file for each group that shares its preparation.
+//!
+//! | module | what is measured |
+//! |---|---|
+//! | `hot_gets` | gets of small objects beside a hash map |
+//! | [`two_readers`] | two processes on one object beside the same two on one each |
+//! | `round_trips` | verbs over the socket beside bare round trips |
+//! | `small_puts` | puts of 1 KiB beside a copy and a push on a ring |
+//! | [`hand_over`] | an object from one process to another that waits for it |
+//! | `large_puts` | puts beside the best copy loop, in memory written before |
+//! | `first_touch` | the same in memory the client touches for the first time |
+//! | `copy_sweep` | our copy beside `memcpy`, over all sizes |
+//! | `start` | from start to service |
+//! | [`client_death`] | from a client's death to having back what it held |
+//! | `alloc_fill` | how full an arena gets |
+
+mod alloc_fill;
+pub(crate) mod client_death;
+mod copy_sweep;
+mod first_touch;
+pub(crate) mod hand_over;
+mod hot_gets;
+mod large_puts;
+mod round_trips;
+mod small_puts;
+mod start;
+pub(crate) mod two_readers;
+
+use plasmad_client::{CreateOptions, ObjectId, Store};
+
+use crate::Settings;
+use crate::bench::Bench;
+use crate::error::Result;
+use crate::row::Row;
+
+/// Rows that are measured together.
+pub(crate) struct Group {
+    pub(crate) rows: &'static [&'static str],
+    /// Given the names that are wanted.
+    pub(crate) measure: fn(&mut Bench<'_>, &[&str]) -> Result<Vec<Row>>,
+    /// Daemon, references and sources together.
+    memory_bytes: u64,
+    /// A daemon that is there already won't do.
+    own_daemon: bool,
+}
+
+impl Group {
+    /// Why it can't be measured here.
+    pub(crate) fn obstacle(&self, settings: &Settings) -> Option<String> {
+        if self.own_daemon && settings.socket.is_some() {
+            return Some("it needs a daemon of its own, and --socket names another".to_owned());
+        }
+        if self.memory_bytes > settings.memory_bytes {
+            let (needed, allowed) = (self.memory_bytes >> 20, settings.memory_bytes >> 20);
+            return Some(format!("it takes {needed} MiB of memory, and --memory allows {allowed} MiB"));
+        }
+        None
+    }
+}
+
+/// All of them, in the order they are measured.
+pub(crate) const GROUPS: &[Group] = &[
+    Group { rows: &["get_hot"], measure: hot_gets::get_hot, memory_bytes: 256 << 20, own_daemon: false },
+    Group { rows: &["get_random"], measure: hot_gets::get_random, memory_bytes: 768 << 20, own_daemon: false },
+    Group { rows: &["get_two_processes"], measure: two_readers::measure, memory_bytes: 256 << 20, own_daemon: false },
+    Group {
+        rows: &["get_socket", "create_seal_socket"],
+        measure: round_trips::measure,
+        memory_bytes: 256 << 20,
+        own_daemon: false,
+    },
+    Group {
+        rows: &["put_1k", "put_then_get"],
+        measure: small_puts::measure,
+        memory_bytes: small_puts::MEMORY_BYTES,
+        own_daemon: false,
+    },
+    Group { rows: &["hand_over"], measure: hand_over::measure, memory_bytes: 256 << 20, own_daemon: false },
+    Group {
+        rows: &["put_1m", "put_100m", "put_1g"],
+        measure: large_puts::measure,
+        memory_bytes: large_puts::MEMORY_BYTES,
+        own_daemon: true,
+    },
+    Group {
+        rows: &["put_1g_first"],
+        measure: first_touch::measure,
+        memory_bytes: first_touch::MEMORY_BYTES,
+        own_daemon: true,
+    },
+    Group {
+        rows: &["copy_sweep"],
+        measure: copy_sweep::measure,
+        memory_bytes: copy_sweep::MEMORY_BYTES,
+        own_daemon: false,
+    },
+    Group { rows: &["start_16g"], measure: start::measure, memory_bytes: 2 << 30, own_daemon: true },
+    Group { rows: &["client_death"], measure: client_death::measure, memory_bytes: 512 << 20, own_daemon: true },
+    Group { rows: &["alloc_fill"], measure: alloc_fill::measure, memory_bytes: 64 << 20, own_daemon: false },
+];
+
+/// Deletes objects that a measurement made, some thousands at a time.
+fn delete(store: &Store, ids: &mut Vec<ObjectId>) -> Result<()> {
+    ids.chunks(ITEMS).try_for_each(|ids| store.delete(ids).map(drop))?;
+    ids.clear();
+    Ok(())
+}
+
+/// Makes so many small objects.
+fn put_small(bench: &Bench<'_>, store: &Store, count: usize) -> Result<Vec<ObjectId>> {
+    let mut ids = Vec::with_capacity(count);
+    while ids.len() < count {
+        bench.check()?;
+        let objects = vec![&[7u8; 64][..]; ITEMS.min(count - ids.len())];
+        ids.extend(store.put_many(&objects, None, &CreateOptions::default())?);
+    }
+    Ok(ids)
+}
+
+/// Fewer than any request may have.
+const ITEMS: usize = 4096;
