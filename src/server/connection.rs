@@ -22,8 +22,8 @@ pub(crate) struct Connection {
     pub(crate) stream: UnixStream,
     pub(crate) phase: Phase,
     pub(crate) outbox: Outbox,
-    /// Poll tells when the socket takes bytes again.
-    pub(crate) wants_writable: bool,
+    /// The socket took no more; the poll tells when it does again.
+    pub(crate) is_full: bool,
     /// Stands in the line of those with more waiting than one turn takes.
     pub(crate) is_busy: bool,
     /// Has more than enough unread, and its time to take it runs.
@@ -75,7 +75,7 @@ impl Connection {
             stream,
             phase: Phase::Greeting(Vec::new()),
             outbox: Outbox::default(),
-            wants_writable: false,
+            is_full: false,
             is_busy: false,
             is_overfull: false,
             half_since: None,

@@ -229,7 +229,7 @@ impl Engine {
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let token = Token(FIRST_TOKEN + 2 * key);
-        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE) {
+        if let Err(error) = self.poll.registry().register(&mut stream, token, INTEREST) {
             return tracing::warn!("a connection can't be watched: {error}");
         }
         self.connections_total += 1;
@@ -257,6 +257,9 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if connection.outbox.waiting_bytes() > bounds::OUTBOX_BYTES_MAX {
             // It doesn't take its answers, so it is asked for no more; it goes on when it has read them.
+            if !connection.is_full {
+                self.serve_later(key);
+            }
             return;
         }
         let received = self.receive(key);
@@ -547,7 +550,7 @@ impl Engine {
                         let (serial, taken) = (connection.serial, connection.outbox.taken_total());
                         self.unread.push(self.clock.now(), key, serial, taken);
                     }
-                    self.watch_writable(key, !done);
+                    self.note_full(key, !done);
                 }
                 Err(_) => self.close(key),
             }
@@ -555,18 +558,9 @@ impl Engine {
         self.unsent = unsent;
     }
 
-    fn watch_writable(&mut self, key: usize, wanted: bool) {
-        let connection = &mut self.connections[key];
-        if connection.wants_writable == wanted {
-            return;
-        }
-        connection.wants_writable = wanted;
-        let interest = if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        let token = Token(FIRST_TOKEN + 2 * key);
-        let watched = self.poll.registry().reregister(&mut connection.stream, token, interest);
-        if watched.is_err() {
-            self.close(key);
-        } else if !wanted {
+    fn note_full(&mut self, key: usize, is_full: bool) {
+        let was_full = std::mem::replace(&mut self.connections[key].is_full, is_full);
+        if was_full && !is_full {
             // It may have been held back while its answers waited.
             self.serve_later(key);
         }
@@ -652,6 +646,10 @@ fn random_bytes() -> io::Result<[u8; 32]> {
     Ok(bytes)
 }
 
+/// Room in a socket is watched for all the time, not only when one is full. The poll tells of changes alone, so it also
+/// wakes the loop each time a client has taken an answer: a client that asks again at once then finds it awake, or
+/// nearly. That is what a thread gets that sleeps in a plain read; without it, a round trip takes 6 us more.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const LISTENER: Token = Token(0);
 const STOP: Token = Token(1);
 /// Connections have even numbers from here on, by their key; processes odd ones, by their client's number.
