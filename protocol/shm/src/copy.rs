@@ -8,6 +8,7 @@
 //! the line it is about to overwrite, a non-temporal one doesn't. The largest are split among two threads.
 
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 use std::thread;
 
 /// How bytes are stored.
@@ -23,7 +24,16 @@ pub enum Method {
 ///
 /// # Panics
 /// If the lengths differ.
+#[inline]
 pub fn copy(target: &mut [u8], source: &[u8]) {
+    if source.len() < NON_TEMPORAL_BYTES_MIN {
+        // Here, a choice of methods would take as long as the copy.
+        return target.copy_from_slice(source);
+    }
+    copy_large(target, source);
+}
+
+fn copy_large(target: &mut [u8], source: &[u8]) {
     let (method, threads) = plan(source.len());
     copy_with(method, threads, target, source);
 }
@@ -57,8 +67,14 @@ fn plan(bytes: usize) -> (Method, NonZeroUsize) {
     match bytes {
         0..NON_TEMPORAL_BYTES_MIN => (Method::Plain, ONE),
         NON_TEMPORAL_BYTES_MIN..THREADS_BYTES_MIN => (Method::NonTemporal, ONE),
-        _ => (Method::NonTemporal, thread::available_parallelism().unwrap_or(ONE).min(THREADS_MAX)),
+        _ => (Method::NonTemporal, threads()),
     }
+}
+
+/// Asked once: the answer takes some thirty system calls, for the limits of every cgroup.
+fn threads() -> NonZeroUsize {
+    static THREADS: OnceLock<NonZeroUsize> = OnceLock::new();
+    *THREADS.get_or_init(|| thread::available_parallelism().unwrap_or(ONE).min(THREADS_MAX))
 }
 
 fn copy_part(method: Method, target: &mut [u8], source: &[u8]) {
