@@ -1,5 +1,6 @@
 //! All tests.
 
+mod bench;
 #[path = "core/mod.rs"]
 mod core_rules;
 mod hostile;

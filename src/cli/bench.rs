@@ -63,8 +63,8 @@ impl Bench {
         if !self.check || missed.is_empty() {
             return Ok(());
         }
-        let count = missed.len();
-        Err(Failure::new(Exit::No, "BarMissed", format!("{count} bars are missed: {}", missed.join(", "))))
+        let bars = if missed.len() == 1 { "bar is" } else { "bars are" };
+        Err(Failure::new(Exit::No, "BarMissed", format!("{} {bars} missed: {}", missed.len(), missed.join(", "))))
     }
 }
 

@@ -3,12 +3,12 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use plasmad_shm::copy::{Method, copy};
+use plasmad_shm::copy::copy;
 
 use super::large_puts::source;
 use crate::bench::{Bench, Pair};
 use crate::error::Result;
-use crate::limits::{CopyLoop, ONE, Way};
+use crate::limits::CopyLoop;
 use crate::row::{Bar, Row, Unit};
 use crate::slice::{Budget, Slice};
 use crate::statistics::ratio;
@@ -42,17 +42,17 @@ fn one_round(source: &[u8], memory: &mut CopyLoop, pair: &mut Pair) -> Result<()
     let batch = (BATCH_BYTES / source.len() as u64).max(1);
     let budget = Budget { time: TURN, ..Budget::batches(batch) };
     let (mut ours, mut theirs) = (Slice::default(), Slice::default());
-    for _ in 0..TURNS {
-        let turn = Slice::run(budget, || {
-            copy(memory.next_place(source.len()), black_box(source));
-            Ok(())
-        })?;
-        ours.add(turn.operations, turn.seconds);
-        let turn = Slice::run(budget, || {
-            memory.copy(Way { method: Method::Plain, threads: ONE }, black_box(source));
-            Ok(())
-        })?;
-        theirs.add(turn.operations, turn.seconds);
+    for turn in 0..TURNS {
+        // Each goes first in every other turn.
+        for is_ours in [turn % 2 == 0, turn % 2 == 1] {
+            let copy: fn(&mut [u8], &[u8]) = if is_ours { copy } else { <[u8]>::copy_from_slice };
+            let slice = Slice::run(budget, || {
+                copy(memory.next_place(source.len()), black_box(source));
+                Ok(())
+            })?;
+            let side = if is_ours { &mut ours } else { &mut theirs };
+            side.add(slice.operations, slice.seconds);
+        }
         // The largest fill a round with one turn each.
         if ours.seconds + theirs.seconds > ROUND_MAX.as_secs_f64() {
             break;

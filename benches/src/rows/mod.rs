@@ -13,8 +13,10 @@
 //! | `start` | from start to service |
 //! | [`client_death`] | from a client's death to having back what it held |
 //! | `alloc_fill` | how full an arena gets |
+//! | `canary` | nothing: its bar is always missed |
 
 mod alloc_fill;
+mod canary;
 pub(crate) mod client_death;
 mod copy_sweep;
 mod first_touch;
@@ -98,6 +100,10 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { rows: &["client_death"], measure: client_death::measure, memory_bytes: 512 << 20, own_daemon: true },
     Group { rows: &["alloc_fill"], measure: alloc_fill::measure, memory_bytes: 64 << 20, own_daemon: false },
 ];
+
+/// Measured when it is asked for by name, and in no list.
+pub(crate) const CANARY: Group =
+    Group { rows: &["canary"], measure: canary::measure, memory_bytes: 0, own_daemon: false };
 
 /// Deletes objects that a measurement made, some thousands at a time.
 fn delete(store: &Store, ids: &mut Vec<ObjectId>) -> Result<()> {

@@ -1,0 +1,122 @@
+//! `plasmad bench` from outside: what it prints, how it ends, what it leaves.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use plasmad_client::testing::{Daemon, binary};
+use serde_json::Value;
+
+#[test]
+fn an_unknown_row_is_wrong_usage_and_the_known_ones_are_listed() {
+    let output = bench(&["--rows", "get_cold"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("get_cold") && stderr.contains("get_hot, get_random"), "{stderr}");
+}
+
+#[test]
+fn a_missed_bar_ends_a_check_with_status_1_and_one_document() {
+    let canary = ["--rows", "canary", "--rounds", "2", "--json"];
+    let unchecked = bench(&canary);
+    assert_eq!(unchecked.status.code(), Some(0));
+    let checked = bench(&[&canary[..], &["--check"]].concat());
+    assert_eq!(checked.status.code(), Some(1));
+    let document: Value = serde_json::from_slice(&checked.stdout).expect("one document");
+    assert_eq!(document["rows"][0]["met"], false);
+    let text = bench(&["--rows", "canary", "--rounds", "1", "--check"]);
+    assert!(String::from_utf8(text.stderr).unwrap().contains("1 bar is missed: canary"));
+}
+
+#[test]
+fn a_measured_row_has_every_field_and_counts_its_system_calls() {
+    let output = bench(&["--rows", "create_seal_socket", "--rounds", "3", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = &document["rows"][0];
+    for field in ["name", "unit", "ops", "rounds", "median", "p50", "p99", "reference", "ratio", "bar", "met", "note"] {
+        assert!(!row[field].is_null(), "{field}");
+    }
+    assert_eq!(row["rounds"].as_array().unwrap().len(), 3);
+    assert_eq!(row["reference"]["rounds"].as_array().unwrap().len(), 3);
+    // A send and a receive for each of two round trips. The receive may time out once in a while and be repeated.
+    let syscalls = row["syscalls_per_op"].as_f64().unwrap();
+    assert!((4.0..4.5).contains(&syscalls), "{syscalls}");
+}
+
+#[test]
+fn a_daemon_that_is_there_is_measured_and_left_as_it_was() {
+    let daemon = Daemon::start();
+    let socket = daemon.socket();
+    let socket = socket.to_str().unwrap();
+    let output = bench(&["--socket", socket, "--rows", "hand_over,get_socket", "--rounds", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let store = plasmad_client::Store::connect(socket).unwrap();
+    assert_eq!(store.list(None).unwrap().total, 0);
+    let refused = bench(&["--socket", socket, "--rows", "start_16g"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
+fn ctrl_c_ends_with_status_130_and_leaves_no_process() {
+    let mut bench = start(&["--rows", "get_two_processes,hand_over", "--rounds", "1000"]);
+    let pid = Pid::from_raw(bench.id() as i32);
+    // Its daemon and both helpers.
+    wait_until("the bench to start its processes", || descendants(pid).len() >= 4);
+    let all = descendants(pid);
+    // As a terminal does it: to the whole group.
+    killpg(pid, Signal::SIGINT).unwrap();
+    assert_eq!(bench.wait().unwrap().code(), Some(130));
+    wait_until("its processes to end", || !all.iter().any(|pid| is_alive(*pid)));
+}
+
+#[test]
+fn a_killed_bench_leaves_no_process() {
+    let mut bench = start(&["--rows", "hand_over", "--rounds", "1000"]);
+    let pid = Pid::from_raw(bench.id() as i32);
+    wait_until("the bench to start its processes", || descendants(pid).len() >= 4);
+    let all = descendants(pid);
+    kill(pid, Signal::SIGKILL).unwrap();
+    bench.wait().unwrap();
+    wait_until("its processes to end", || !all.iter().any(|pid| is_alive(*pid)));
+}
+
+fn bench(arguments: &[&str]) -> Output {
+    let mut child = start(arguments);
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    // What it prints is little, so neither pipe fills while the other is read.
+    child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    Output { status: child.wait().unwrap(), stdout, stderr }
+}
+
+/// In a process group of its own, as a shell would start it.
+fn start(arguments: &[&str]) -> Child {
+    let mut command = Command::new(binary());
+    command.arg("bench").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.spawn().expect("plasmad starts")
+}
+
+/// Children, their children, and so on.
+fn descendants(pid: Pid) -> Vec<Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|pid| pid.parse().ok().map(Pid::from_raw));
+    children.flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
+}
+
+/// Not gone, and no zombie that only its parent's end will clear.
+fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < give_up, "waited in vain for {what}");
+        std::thread::yield_now();
+    }
+}
