@@ -61,6 +61,18 @@ fn a_daemon_that_is_there_is_measured_and_left_as_it_was() {
 }
 
 #[test]
+fn an_interrupted_run_leaves_nothing_in_a_daemon_that_was_there() {
+    let daemon = Daemon::start();
+    let store = plasmad_client::Store::connect(daemon.socket()).unwrap();
+    let socket = daemon.socket();
+    let mut bench = start(&["--socket", socket.to_str().unwrap(), "--rows", "get_socket", "--rounds", "1000"]);
+    wait_until("the bench to put something", || store.list(None).unwrap().total > 0);
+    kill(Pid::from_raw(bench.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(bench.wait().unwrap().code(), Some(130));
+    assert_eq!(store.list(None).unwrap().total, 0);
+}
+
+#[test]
 fn ctrl_c_ends_with_status_130_and_leaves_no_process() {
     let mut bench = start(&["--rows", "get_two_processes,hand_over", "--rounds", "1000"]);
     let pid = Pid::from_raw(bench.id() as i32);

@@ -66,6 +66,11 @@ impl Daemon {
         Err(Error::Daemon(format!("the daemon for the measurement didn't start with {}", arguments.join(" "))))
     }
 
+    /// Started here, with the arguments that were asked for.
+    pub(crate) fn is_own(&self) -> bool {
+        self.started.is_some()
+    }
+
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use plasmad_client::{CreateOptions, ObjectId, Store, Timeout};
 
+use super::Made;
 use crate::bench::Bench;
 use crate::daemon::engine_pid;
 use crate::error::{Error, Result};
@@ -24,13 +25,14 @@ pub(crate) fn measure(bench: &mut Bench<'_>, _: &[&str]) -> Result<Vec<Row>> {
     let mut echo = Echo::start(bench)?;
     let placement = Placement::apart(&[other.pid()], &[echo.pid(), engine_pid(&store)?]);
     let trip = super::round_trips::get_lengths();
-    let (mut number, mut made) = (0, Vec::with_capacity(100_000));
+    let (mut number, mut made) = (0, Made::new(&store));
     let mut there_and_back = || {
         let [there, back] = ids(first, number);
         number += 1;
+        // The other process may be late, or die: both are deleted whatever is there.
+        made.ids.extend([there, back]);
         put(&store, there)?;
         drop(store.get(back, PATIENCE)?);
-        made.extend([there, back]);
         Ok(())
     };
     // The other process connects in its own time.
@@ -43,7 +45,6 @@ pub(crate) fn measure(bench: &mut Bench<'_>, _: &[&str]) -> Result<Vec<Row>> {
         || Slice::run(Budget::EACH, || echo.round_trip(trip)),
     )?;
     drop(other);
-    super::delete(&store, &mut made)?;
     let row = Row::new("hand_over", Unit::Microseconds, &pair.ours)
         .reference("1 bare round trip", &pair.theirs)
         .bar(Bar::ratio_max(1.3))

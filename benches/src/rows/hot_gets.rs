@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use plasmad_client::{ObjectId, Store, Timeout};
 
-use super::{delete, put_small};
+use super::Made;
 use crate::bench::Bench;
 use crate::error::Result;
 use crate::row::{Bar, Row, Unit};
@@ -39,10 +39,11 @@ fn measure(bench: &mut Bench<'_>, workload: Workload) -> Result<Vec<Row>> {
     let Workload { row, objects, rounds, stride, ratio_max } = workload;
     let daemon = bench.daemon(&["--memory", "128MiB"])?;
     let store = daemon.connect()?;
-    let made = put_small(bench, &store, objects)?;
-    let map: HashMap<ObjectId, [u8; 16]> = made.iter().map(|id| (*id, [1; 16])).collect();
+    let mut made = Made::new(&store);
+    made.put_small(bench, objects)?;
+    let map: HashMap<ObjectId, [u8; 16]> = made.ids.iter().map(|id| (*id, [1; 16])).collect();
     // Both sides read the ids in the same order, from a list that is walked from its front.
-    let order: Vec<ObjectId> = (0..objects).map(|at| made[at * stride % objects]).collect();
+    let order: Vec<ObjectId> = (0..objects).map(|at| made.ids[at * stride % objects]).collect();
     let (mut ours, mut theirs) = (Walk::new(&order), Walk::new(&order));
     let pair = bench.pair(
         row,
@@ -56,8 +57,6 @@ fn measure(bench: &mut Bench<'_>, workload: Workload) -> Result<Vec<Row>> {
         },
     )?;
     let syscalls = bench.syscalls(Operation::Get, &daemon)?;
-    let mut made = made;
-    delete(&store, &mut made)?;
     let measured = Row::new(row, Unit::Nanoseconds, &pair.ours)
         .reference("std HashMap look-up", &pair.theirs)
         .syscalls(syscalls)

@@ -116,7 +116,9 @@ impl Puts {
     }
 
     fn clear(&mut self) -> Result<()> {
-        super::delete(&self.store, &mut self.made)
+        let made = std::mem::take(&mut self.made);
+        self.store.delete(&made)?;
+        Ok(())
     }
 }
 

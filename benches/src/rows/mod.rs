@@ -105,23 +105,49 @@ pub(crate) const GROUPS: &[Group] = &[
 pub(crate) const CANARY: Group =
     Group { rows: &["canary"], measure: canary::measure, memory_bytes: 0, own_daemon: false };
 
-/// Deletes objects that a measurement made, some thousands at a time.
-fn delete(store: &Store, ids: &mut Vec<ObjectId>) -> Result<()> {
-    ids.chunks(ITEMS).try_for_each(|ids| store.delete(ids).map(drop))?;
-    ids.clear();
-    Ok(())
+/// Objects that a measurement made; deleted with this value, however the measurement ends.
+struct Made<'a> {
+    store: &'a Store,
+    ids: Vec<ObjectId>,
 }
 
-/// Makes so many small objects.
-fn put_small(bench: &Bench<'_>, store: &Store, count: usize) -> Result<Vec<ObjectId>> {
-    let mut ids = Vec::with_capacity(count);
-    while ids.len() < count {
-        bench.check()?;
-        let objects = vec![&[7u8; 64][..]; ITEMS.min(count - ids.len())];
-        ids.extend(store.put_many(&objects, None, &CreateOptions::default())?);
+impl<'a> Made<'a> {
+    fn new(store: &'a Store) -> Self {
+        Self { store, ids: Vec::with_capacity(IDS_AT_FIRST) }
     }
-    Ok(ids)
+
+    fn push(&mut self, id: ObjectId) {
+        self.ids.push(id);
+    }
+
+    /// Makes so many small objects.
+    fn put_small(&mut self, bench: &Bench<'_>, count: usize) -> Result<()> {
+        while self.ids.len() < count {
+            bench.check()?;
+            let objects = vec![&[7u8; 64][..]; ITEMS.min(count - self.ids.len())];
+            self.ids.extend(self.store.put_many(&objects, None, &CreateOptions::default())?);
+        }
+        Ok(())
+    }
+
+    /// Deletes all of them, some thousands at a time.
+    fn delete(&mut self) -> Result<()> {
+        let ids = std::mem::take(&mut self.ids);
+        ids.chunks(ITEMS).try_for_each(|ids| self.store.delete(ids).map(drop))?;
+        self.ids = ids;
+        self.ids.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        // Whoever ends early has an error of his own to tell.
+        let _ = self.delete();
+    }
 }
 
 /// Fewer than any request may have.
 const ITEMS: usize = 4096;
+/// So that growing isn't measured.
+const IDS_AT_FIRST: usize = 100_000;

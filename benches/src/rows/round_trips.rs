@@ -6,6 +6,7 @@ use plasmad_wire::response::{Count, Created, CreatedObject, Got, GotObject};
 use plasmad_wire::value::{GetStatus, Handle, Location, Pin};
 use plasmad_wire::{Format, Request, Response};
 
+use super::Made;
 use crate::bench::Bench;
 use crate::daemon::{Daemon, engine_pid};
 use crate::error::Result;
@@ -32,7 +33,9 @@ pub(crate) fn measure(bench: &mut Bench<'_>, wanted: &[&str]) -> Result<Vec<Row>
 
 /// Get of a small object: one round trip. The releases come when the clock stands.
 fn get(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store, echo: &mut Echo) -> Result<Row> {
-    let id = store.put(&[7; 64], &CreateOptions::default())?;
+    let mut made = Made::new(store);
+    made.put_small(bench, 1)?;
+    let id = made.ids[0];
     let trip = get_lengths();
     let mut held: Vec<Buffer> = Vec::with_capacity(100_000);
     let rounds = bench.rounds();
@@ -51,7 +54,6 @@ fn get(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store, echo: &mut Echo) -
         },
         || Slice::run(Budget::EACH, || echo.round_trip(trip)),
     )?;
-    store.delete(&[id])?;
     let (request, answer) = (trip.request_bytes, trip.answer_bytes);
     Ok(Row::new("get_socket", Unit::Microseconds, &pair.ours)
         .reference("1 bare round trip", &pair.theirs)
@@ -64,7 +66,7 @@ fn get(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store, echo: &mut Echo) -
 fn create_seal(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store, echo: &mut Echo) -> Result<Row> {
     let options = CreateOptions::default();
     let [create, seal] = create_seal_lengths();
-    let mut made: Vec<ObjectId> = Vec::with_capacity(100_000);
+    let mut made = Made::new(store);
     let rounds = bench.rounds();
     let pair = bench.pair(
         "create_seal_socket",
@@ -74,7 +76,7 @@ fn create_seal(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store, echo: &mut
                 made.push(store.create(64, &options)?.seal()?);
                 Ok(())
             })?;
-            super::delete(store, &mut made)?;
+            made.delete()?;
             Ok(slice)
         },
         || {

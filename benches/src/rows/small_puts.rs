@@ -3,9 +3,10 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use plasmad_client::{CreateOptions, ObjectId, Store, Timeout};
+use plasmad_client::{CreateOptions, Store, Timeout};
 use plasmad_shm::copy::Method;
 
+use super::Made;
 use crate::bench::Bench;
 use crate::daemon::{Daemon, engine_pid, wait_for_memory};
 use crate::error::Result;
@@ -20,7 +21,9 @@ pub(crate) fn measure(bench: &mut Bench<'_>, wanted: &[&str]) -> Result<Vec<Row>
     let store = daemon.connect()?;
     let mut rows = Vec::new();
     if wanted.contains(&"put_1k") {
-        wait_for_memory(bench, &store, PUTS_MAX * BYTES as u64)?;
+        if daemon.is_own() {
+            wait_for_memory(bench, &store, PUTS_MAX * BYTES as u64)?;
+        }
         rows.push(put_1k(bench, &daemon, &store)?);
     }
     if wanted.contains(&"put_then_get") {
@@ -35,7 +38,8 @@ fn put_1k(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store) -> Result<Row> 
     let source = [7; BYTES];
     let (mut memory, ring) = (CopyLoop::new(PUTS_MAX * BYTES as u64)?, Ring::new());
     memory.touch();
-    let mut made: Vec<ObjectId> = Vec::with_capacity(PUTS_MAX as usize);
+    let mut made = Made::new(store);
+    made.ids.reserve(PUTS_MAX as usize);
     let rounds = bench.rounds();
     let pair = bench.pair(
         "put_1k",
@@ -45,7 +49,7 @@ fn put_1k(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store) -> Result<Row> 
                 made.push(store.put(black_box(&source), &options)?);
                 Ok(())
             })?;
-            super::delete(store, &mut made)?;
+            made.delete()?;
             Ok(slice)
         },
         || {
@@ -70,7 +74,7 @@ fn put_then_get(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store) -> Result
     let mut echo = Echo::start(bench)?;
     let placement = Placement::apart(&[], &[echo.pid(), engine_pid(store)?]);
     let trip = super::round_trips::get_lengths();
-    let mut made: Vec<ObjectId> = Vec::with_capacity(100_000);
+    let mut made = Made::new(store);
     let rounds = bench.rounds();
     let pair = bench.pair(
         "put_then_get",
@@ -82,7 +86,7 @@ fn put_then_get(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store) -> Result
                 made.push(id);
                 Ok(())
             })?;
-            super::delete(store, &mut made)?;
+            made.delete()?;
             Ok(slice)
         },
         || Slice::run(Budget::EACH, || echo.round_trip(trip)),

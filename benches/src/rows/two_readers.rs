@@ -4,8 +4,9 @@ use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use plasmad_client::{CreateOptions, ObjectId, Store, Timeout};
+use plasmad_client::{ObjectId, Store, Timeout};
 
+use super::Made;
 use crate::bench::Bench;
 use crate::error::{Error, Result};
 use crate::helper::{Helper, read_line, write_line};
@@ -18,10 +19,9 @@ pub(crate) fn measure(bench: &mut Bench<'_>, _: &[&str]) -> Result<Vec<Row>> {
     let socket = daemon.socket_text();
     let start = || bench.helper(&["read", &socket]);
     let readers = std::cell::RefCell::new([start()?, start()?]);
-    let mut ids = Vec::new();
-    for byte in [1, 2, 3] {
-        ids.push(store.put(&[byte; 64], &CreateOptions::default())?);
-    }
+    let mut made = Made::new(&store);
+    made.put_small(bench, 3)?;
+    let ids = &made.ids;
     let both_read = |ids: [ObjectId; 2]| {
         let mut readers = readers.borrow_mut();
         for (reader, id) in readers.iter_mut().zip(ids) {
@@ -39,7 +39,6 @@ pub(crate) fn measure(bench: &mut Bench<'_>, _: &[&str]) -> Result<Vec<Row>> {
     let rounds = bench.rounds();
     let pair =
         bench.pair("get_two_processes", rounds, || both_read([ids[0], ids[0]]), || both_read([ids[1], ids[2]]))?;
-    super::delete(&store, &mut ids)?;
     let row = Row::new("get_two_processes", Unit::PerSecond, &pair.ours)
         .reference("on an object each", &pair.theirs)
         .bar(Bar::ratio_min(0.95))
