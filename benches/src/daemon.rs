@@ -23,13 +23,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Daemon {
     socket: PathBuf,
-    started: Option<Started>,
-}
-
-#[derive(Debug)]
-struct Started {
-    process: Child,
-    directory: PathBuf,
+    started: Option<Child>,
 }
 
 impl Daemon {
@@ -39,17 +33,15 @@ impl Daemon {
 
     /// Starts one and waits until it serves.
     pub(crate) fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
-        Self::start_in(program, &next_directory(), arguments)
+        Self::start_at(program, &next_socket(), arguments)
     }
 
-    /// Starts one whose socket will be `s` in this directory.
-    pub(crate) fn start_in(program: &Path, directory: &Path, arguments: &[&str]) -> Result<Self> {
-        let system = |error| Error::system(format!("a daemon in {}", directory.display()))(error);
-        std::fs::create_dir_all(directory).map_err(system)?;
-        let socket = directory.join("s");
+    /// Starts one with this socket. It removes the socket itself, even if the bench is killed.
+    pub(crate) fn start_at(program: &Path, socket: &Path, arguments: &[&str]) -> Result<Self> {
+        let system = |error| Error::system(format!("a daemon at {}", socket.display()))(error);
         let mut process = Command::new(program)
             .args(["serve", "--log-level", "error", "--exit-with-pid", &std::process::id().to_string(), "--socket"])
-            .arg(&socket)
+            .arg(socket)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -57,7 +49,7 @@ impl Daemon {
             .spawn()
             .map_err(system)?;
         let stdout = process.stdout.take().expect("it was asked for");
-        let daemon = Self { socket, started: Some(Started { process, directory: directory.to_owned() }) };
+        let daemon = Self { socket: socket.to_owned(), started: Some(process) };
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).map_err(system)?;
         if line.contains(" serving ") {
@@ -87,7 +79,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let Some(Started { process, directory }) = &mut self.started else { return };
+        let Some(process) = &mut self.started else { return };
         let _ = kill(Pid::from_raw(process.id() as i32), Signal::SIGTERM);
         let give_up = Instant::now() + STOP_TIME_MAX;
         while matches!(process.try_wait(), Ok(None)) {
@@ -99,14 +91,13 @@ impl Drop for Daemon {
             }
             sleep(Duration::from_millis(1));
         }
-        let _ = std::fs::remove_dir_all(directory);
     }
 }
 
-/// A directory for the next daemon of this process.
-pub(crate) fn next_directory() -> PathBuf {
+/// Where the next daemon of this process will serve.
+pub(crate) fn next_socket() -> PathBuf {
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("plasmad-bench-{}-{number}", std::process::id()))
+    std::env::temp_dir().join(format!("plasmad-bench-{}-{number}.sock", std::process::id()))
 }
 
 /// A number of the stats document, by its path; 0 if there is none.

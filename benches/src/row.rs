@@ -95,8 +95,14 @@ impl Unit {
         }
     }
 
+    /// A figure for each round. What is a latency is told as the round's median operation: its mean would say how
+    /// often the machine did something else. What is a rate is told as all bytes in all the time.
     pub(crate) fn values(self, slices: &[Slice]) -> Vec<f64> {
-        slices.iter().map(|slice| self.value(slice.seconds_each())).collect()
+        let seconds = |slice: &Slice| match self {
+            Self::Microseconds | Self::Seconds => median(&slice.samples),
+            Self::Nanoseconds | Self::GigabytesPerSecond(_) | Self::PerSecond | Self::Share => slice.seconds_each(),
+        };
+        slices.iter().map(|slice| self.value(seconds(slice))).collect()
     }
 }
 
@@ -239,6 +245,14 @@ pub(crate) mod tests {
         for field in ["reference", "ratio", "syscalls_per_op", "bar", "met"] {
             assert_eq!(bare.get(field), Some(&Value::Null), "{field}");
         }
+    }
+
+    #[test]
+    fn a_latency_is_the_median_of_its_round_and_a_rate_the_whole_of_it() {
+        let mut slice = Slice::default();
+        [1.0, 1.0, 10.0].into_iter().for_each(|seconds| slice.add(1, seconds));
+        assert_eq!(Unit::Seconds.values(&[slice.clone()]), [1.0]);
+        assert_eq!(Unit::PerSecond.values(&[slice]), [0.25]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use plasmad_client::{CreateOptions, Options, Result as StoreResult};
 
 use crate::bench::Bench;
-use crate::daemon::{Daemon, next_directory};
+use crate::daemon::{Daemon, next_socket};
 use crate::error::{Error, Result};
 use crate::row::{Bar, Row, Unit};
 use crate::slice::Slice;
@@ -16,15 +16,15 @@ pub(crate) fn measure(bench: &mut Bench<'_>, _: &[&str]) -> Result<Vec<Row>> {
     let rounds = bench.rounds();
     for round in 0..rounds {
         bench.round("start_16g", round, rounds)?;
-        let directory = next_directory();
-        let socket = directory.join("s");
+        let socket = next_socket();
+        let path = socket.clone();
         let start = Instant::now();
         let client = std::thread::spawn(move || -> StoreResult<Duration> {
-            let store = Options::new().socket(socket).connect_timeout(PATIENCE).connect()?;
+            let store = Options::new().socket(path).connect_timeout(PATIENCE).connect()?;
             store.put(&[1; 1024], &CreateOptions::default())?;
             Ok(start.elapsed())
         });
-        let daemon = Daemon::start_in(bench.program(), &directory, &["--memory", "16GiB"]);
+        let daemon = Daemon::start_at(bench.program(), &socket, &["--memory", "16GiB"]);
         let put = client.join().map_err(|_| Error::Helper("the waiting client panicked".to_owned()))?;
         // Why there is no daemon says more than that the client found none.
         let _daemon = daemon?;
