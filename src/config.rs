@@ -1,9 +1,30 @@
 //! What a daemon is started with, resolved and checked: no defaults are left to be applied behind this.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`keys`] | what can be configured, and the key somebody meant |
+//! | [`value`] | values as text and as TOML |
+//! | [`layers`] | flags over environment over file over defaults |
+//! | [`file`] | the configuration file |
+//! | [`resolve`] | from layers to a [`Config`] |
+//! | [`print`] | a resolved configuration as a file again |
+//! | [`check`] | what it needs of this machine |
+
+pub mod check;
+pub mod file;
+pub mod keys;
+pub mod layers;
+pub mod print;
+pub mod resolve;
+pub mod value;
 
 use std::path::PathBuf;
 
 use plasmad_core::WhenFull;
 use serde::{Deserialize, Serialize};
+
+pub use keys::Key;
+pub use resolve::Settings;
 
 /// Everything the engine needs to know; the keeper sends it over.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -14,10 +14,9 @@ mod lock;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,11 +24,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 use plasmad_shm::memfd;
-use plasmad_wire::limits::SOCKET_PATH_BYTES_MAX;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::Config;
+use crate::config::check::check_socket_path;
 use crate::error::{Exit, Failure};
 use crate::size;
 pub(crate) use handover::{READY, receive as receive_handover};
@@ -37,7 +36,7 @@ use lock::Lock;
 
 /// Serves until the engine ends. Prints the ready line to standard output, and to `ready` if there is one.
 pub fn serve(config: &Config, ready: Option<OwnedFd>) -> Result<(), Failure> {
-    check_path(&config.socket)?;
+    check_socket_path(&config.socket)?;
     raise_descriptor_limit();
     let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD]).map_err(|error| Failure::file("signals", error))?;
     let _lock = Lock::take(&config.socket)?;
@@ -66,21 +65,6 @@ fn announce(line: &str, ready: Option<OwnedFd>) -> io::Result<()> {
     // A closed standard output is no reason not to serve.
     let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
     ready.map_or(Ok(()), |fd| fs::File::from(fd).write_all(line.as_bytes()))
-}
-
-fn check_path(socket: &Path) -> Result<(), Failure> {
-    let bytes = socket.as_os_str().len();
-    if bytes > SOCKET_PATH_BYTES_MAX {
-        let what = format!("the socket's path has {bytes} bytes: {}", socket.display());
-        return Err(Failure::usage(what).hint(format!("a Unix socket's path has at most {SOCKET_PATH_BYTES_MAX}")));
-    }
-    match fs::symlink_metadata(socket) {
-        Ok(found) if !found.file_type().is_socket() => {
-            let what = format!("{} is there already and is no socket", socket.display());
-            Err(Failure::usage(what).hint("choose another path, or remove it"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn listen(config: &Config) -> Result<(UnixListener, SocketFile), Failure> {

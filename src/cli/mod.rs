@@ -112,7 +112,7 @@ impl Line {
     fn run(self, output: &Output) -> Result<(), Failure> {
         let session = Session::new(self.socket.clone());
         match self.command {
-            Command::Serve(serve) => serve.run(self.socket),
+            Command::Serve(serve) => serve.run(self.socket, output),
             Command::Engine => server::run(),
             Command::Bench(bench) => bench.run(self.socket, output),
             Command::BenchHelper(helper) => helper.run(),
