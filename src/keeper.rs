@@ -34,6 +34,9 @@ use crate::size;
 pub(crate) use handover::{READY, receive as receive_handover};
 use lock::Lock;
 
+/// The only argument of the engine's process.
+pub(crate) const ENGINE: &str = "engine";
+
 /// Serves until the engine ends. Prints the ready line to standard output, and to `ready` if there is one.
 pub fn serve(config: &Config, ready: Option<OwnedFd>) -> Result<(), Failure> {
     check_socket_path(&config.socket)?;
@@ -102,7 +105,7 @@ impl Drop for SocketFile {
 fn start_engine() -> io::Result<(Child, UnixStream)> {
     let (own, theirs) = UnixStream::pair()?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg("engine").stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+    command.arg(ENGINE).stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
     Ok((command.spawn()?, own))
 }
 

@@ -6,6 +6,7 @@
 //! | [`keeper`] | the process that is started: owns the socket's path and the arena, starts the engine |
 //! | [`server`] | the engine: one thread that serves all clients |
 //! | [`memory`] | shared memory for the core: arena, index, client pages, population, the machine's limits |
+//! | [`doctor`] | is this machine fit for all that |
 //! | [`config`], [`size`], [`error`] | what they all speak of |
 //!
 //! What the store decides stands in `plasmad-core`; here it is carried out.
@@ -14,6 +15,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod keeper;
 pub mod memory;

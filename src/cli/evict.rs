@@ -12,7 +12,7 @@ use crate::size;
 
 /// Drop evictable objects nobody uses, the least recently used first; prints the bytes freed
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad evict 512MiB")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Evict {
     /// How much memory to free: 4096, 64KiB, 2GiB
     #[arg(value_parser = size::parse)]
@@ -29,3 +29,8 @@ impl Evict {
         output.answer(document, || format!("{}\n", it.freed_bytes))
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  plasmad evict 512MiB          before something large is put
+  plasmad --json evict 1GiB     how many were dropped for it";

@@ -10,13 +10,14 @@ use serde_json::json;
 use super::failures::failure;
 use super::names::IdArgument;
 use super::output::{self, Output};
+use super::progress::{CHUNK_BYTES, Progress};
 use super::session::{Session, seconds};
 use crate::error::{Exit, Failure};
 use crate::size;
 
 /// Print an object's bytes, or write them to a file
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad get name:model -o weights.bin")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Get {
     /// 56 hex digits, or name:TEXT
     id: IdArgument,
@@ -52,7 +53,8 @@ impl Get {
         })?;
         let bytes = if self.metadata { buffer.metadata() } else { &buffer };
         let Some(path) = &self.output else { return output::write(bytes) };
-        write_whole(path, bytes).map_err(|error| Failure::file(path.display(), error))?;
+        let progress = Progress::new(output, path.display(), Some(bytes.len() as u64));
+        write_whole(path, bytes, progress).map_err(|error| Failure::file(path.display(), error))?;
         let (data_bytes, metadata_bytes) = (buffer.len(), buffer.metadata().len());
         let document =
             json!({ "id": id.to_string(), "data_bytes": data_bytes, "metadata_bytes": metadata_bytes, "file": path });
@@ -62,10 +64,13 @@ impl Get {
 }
 
 /// Under another name in the same folder first, then in place.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8], mut progress: Progress) -> io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".plasmad-").permissions(permissions()).tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    for chunk in bytes.chunks(CHUNK_BYTES) {
+        file.write_all(chunk)?;
+        progress.advance(chunk.len());
+    }
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
@@ -76,3 +81,9 @@ fn permissions() -> std::fs::Permissions {
 
     std::fs::Permissions::from_mode(0o666)
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  plasmad get name:model -o weights.bin        a file that appears whole or not at all
+  plasmad get name:log --timeout 10 | less     wait up to 10 seconds for it
+  plasmad get name:model --metadata            what its writer said of it";

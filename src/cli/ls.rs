@@ -14,7 +14,7 @@ use crate::size;
 
 /// List objects
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad ls --sort size --limit 20")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Ls {
     /// Only those in this state
     #[arg(long, value_name = "STATE", value_parser = ["created", "sealed", "spilling", "spilled", "restoring"])]
@@ -71,3 +71,9 @@ fn table(objects: &[ObjectInfo], total: usize, bytes: u64) -> String {
     let noun = if total == 1 { "object" } else { "objects" };
     text + &format!("{total} {noun}, {}{rest}\n", size::display(bytes))
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  plasmad ls --sort size --limit 20                        the largest
+  plasmad ls --state created                               who forgot to seal?
+  plasmad --json ls --limit 0 | jq '.objects[].id'         all of them, for a script";

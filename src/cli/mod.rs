@@ -2,14 +2,18 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `serve`, `put`, `get`, `ls`, `stat`, `rm`, `evict`, `stats`, `ping`, `bench` | the commands |
+//! | `serve`, `put`, `get`, `ls`, `stat`, `rm`, `evict`, `stats`, `ping` | the commands about objects |
+//! | `bench`, `doctor`, `completions` | the commands about plasmad and the machine |
 //! | `session` | connecting, waiting, Ctrl-C |
 //! | `output` | text or JSON, and readers that are gone |
+//! | `progress` | how far a large copy is |
 //! | `failures` | what the client library's errors mean to a script |
 //! | `object` | an object as JSON and as a line |
 //! | `names`, `time` | ids and times as people write them |
 
 mod bench;
+mod completions;
+mod doctor;
 mod evict;
 mod failures;
 mod get;
@@ -18,6 +22,7 @@ mod names;
 mod object;
 mod output;
 mod ping;
+mod progress;
 mod put;
 mod rm;
 mod serve;
@@ -29,15 +34,19 @@ mod time;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::{Exit, Failure};
-use crate::server;
+use crate::{keeper, server};
 use output::Output;
 use session::Session;
 
 /// Runs the command the process was started as.
 pub fn main() -> ExitCode {
+    // What `serve` starts is no command, and so neither in the help nor in completions.
+    if std::env::args_os().skip(1).eq([keeper::ENGINE]) {
+        return ended(server::run(), &Output { json: false, quiet: false });
+    }
     let line = match Line::try_parse() {
         Ok(line) => line,
         Err(error) if error.use_stderr() => return usage(&error),
@@ -47,7 +56,11 @@ pub fn main() -> ExitCode {
         }
     };
     let output = Output { json: line.json, quiet: line.quiet };
-    match line.run(&output) {
+    ended(line.run(&output), &output)
+}
+
+fn ended(result: Result<(), Failure>, output: &Output) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);
@@ -76,13 +89,13 @@ fn usage(error: &clap::Error) -> ExitCode {
 #[command(name = "plasmad", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Line {
     /// The store's socket [default: $PLASMAD_SOCKET, else $XDG_RUNTIME_DIR/plasmad.sock, else /tmp/plasmad-UID.sock]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
     socket: Option<PathBuf>,
     /// Print one JSON document instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// Print nothing but results and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     quiet: bool,
     #[command(subcommand)]
     command: Command,
@@ -100,9 +113,8 @@ enum Command {
     Stats(stats::Stats),
     Ping(ping::Ping),
     Bench(bench::Bench),
-    /// What `serve` starts.
-    #[command(hide = true)]
-    Engine,
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
     /// What `bench` starts.
     #[command(hide = true)]
     BenchHelper(bench::BenchHelper),
@@ -113,7 +125,6 @@ impl Line {
         let session = Session::new(self.socket.clone());
         match self.command {
             Command::Serve(serve) => serve.run(self.socket, output),
-            Command::Engine => server::run(),
             Command::Bench(bench) => bench.run(self.socket, output),
             Command::BenchHelper(helper) => helper.run(),
             Command::Put(put) => put.run(&session, output),
@@ -124,9 +135,13 @@ impl Line {
             Command::Evict(evict) => evict.run(&session, output),
             Command::Stats(stats) => stats.run(&session, output),
             Command::Ping(ping) => ping.run(&session, output),
+            Command::Doctor(doctor) => doctor.run(self.socket, output),
+            Command::Completions(completions) => completions.run(Line::command()),
         }
     }
 }
+
+const GLOBAL: &str = "Options of every command";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -134,6 +149,8 @@ Examples:
   plasmad put --name model weights.bin   put a file into it
   plasmad get name:model -o copy.bin     and out again
   plasmad ls --sort size                 see what is there
+  plasmad doctor                         what is wrong with this machine, and what to do
+  plasmad help serve                     all about one command
 
 Exit status: 0 done, 1 the answer is no, 2 usage, 3 no daemon, 4 no such object, 5 timed out, 6 full,
 7 exists already or wrong state, 8 not allowed, 9 file error, 70 a bug of plasmad's, 130 Ctrl-C.";

@@ -28,8 +28,8 @@ impl Output {
 
     /// Why the command failed.
     pub(super) fn failure(&self, failure: &Failure) {
-        // An answer that is no was printed already, and it is one document.
-        if failure.exit == Exit::PipeGone || (self.json && failure.exit == Exit::No) {
+        // A reader that is gone hears nothing; an answer that is "no" has been printed.
+        if matches!(failure.exit, Exit::PipeGone | Exit::No) {
             return;
         }
         if self.json {

@@ -13,7 +13,7 @@ use crate::error::{Exit, Failure};
 
 /// Ask whether the daemon answers
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad ping --timeout 10   waits for a daemon that is just starting")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Ping {
     /// How long to wait for an answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
@@ -42,3 +42,8 @@ impl Ping {
         output.answer(document, || format!("answered in {:.0} us\n", rtt * 1e6))
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  plasmad ping                                is it there?
+  plasmad ping --timeout 10                   wait for one that is just starting";

@@ -12,12 +12,13 @@ use serde_json::json;
 use super::failures::failure;
 use super::names::IdArgument;
 use super::output::Output;
+use super::progress::{CHUNK_BYTES, Progress};
 use super::session::{Session, seconds};
 use crate::error::Failure;
 
 /// Put files into the store; prints an id for each
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad put --name model weights.bin")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Put {
     /// Files; - is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -49,7 +50,7 @@ impl Put {
         let mut objects = Vec::new();
         for file in &self.files {
             let start = Instant::now();
-            let (id, bytes) = self.put(&store, file)?;
+            let (id, bytes) = self.put(&store, file, output)?;
             let seconds = start.elapsed().as_secs_f64();
             objects.push(json!({ "id": id.to_string(), "name": self.name, "data_bytes": bytes, "seconds": seconds }));
             if !output.json {
@@ -59,7 +60,7 @@ impl Put {
         if output.json { output.answer(json!({ "objects": objects }), String::new) } else { Ok(()) }
     }
 
-    fn put(&self, store: &Store, path: &Path) -> Result<(ObjectId, u64), Failure> {
+    fn put(&self, store: &Store, path: &Path, output: &Output) -> Result<(ObjectId, u64), Failure> {
         let named = self.name.as_deref().map(id::from_name);
         let options = CreateOptions {
             id: self.id.map(|id| id.0).or(named),
@@ -69,8 +70,8 @@ impl Put {
             ..CreateOptions::default()
         };
         if path == Path::new("-") {
-            let mut data = Vec::new();
-            io::stdin().lock().read_to_end(&mut data).map_err(|error| Failure::file("standard input", error))?;
+            let data = read_all(Progress::new(output, "standard input", None))
+                .map_err(|error| Failure::file("standard input", error))?;
             let id = store.put(&data, &options).map_err(failure)?;
             return Ok((id, data.len() as u64));
         }
@@ -83,7 +84,11 @@ impl Put {
         }
         // Straight into the object's memory; a failure on the way aborts it.
         let mut writer = store.create(metadata.len(), &options).map_err(failure)?;
-        source.read_exact(&mut writer).map_err(file)?;
+        let mut progress = Progress::new(output, path.display(), Some(metadata.len()));
+        for chunk in writer.chunks_mut(CHUNK_BYTES) {
+            source.read_exact(chunk).map_err(file)?;
+            progress.advance(chunk.len());
+        }
         if source.read(&mut [0]).map_err(file)? > 0 {
             let changed = io::Error::other("it grew while it was read");
             return Err(Failure::file(path.display(), changed));
@@ -91,3 +96,22 @@ impl Put {
         Ok((writer.seal().map_err(failure)?, metadata.len()))
     }
 }
+
+/// All of standard input.
+fn read_all(mut progress: Progress) -> io::Result<Vec<u8>> {
+    let mut data = Vec::new();
+    let mut source = io::stdin().lock();
+    loop {
+        match source.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut data)? {
+            0 => return Ok(data),
+            bytes => progress.advance(bytes),
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  plasmad put --name model weights.bin        under a name every language can ask for
+  plasmad put part-*.bin                      each gets an id of its own, printed a line each
+  tar c folder | plasmad put --name backup -  what a pipe brings
+  plasmad put --evictable cache.bin           may go when memory is short";

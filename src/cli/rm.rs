@@ -12,7 +12,7 @@ use crate::error::{Exit, Failure};
 
 /// Delete objects; prints how many there were
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad rm name:model")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Rm {
     /// 56 hex digits, or name:TEXT
     #[arg(required = true, value_name = "ID")]
@@ -45,3 +45,8 @@ impl Rm {
         Err(Failure::new(Exit::NotFound, "ObjectNotFound", what).hint("-f makes that no failure"))
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  plasmad rm name:model
+  plasmad rm -f ID ID ID        absent ones are no failure";

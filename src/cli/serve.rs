@@ -10,7 +10,7 @@ use super::output::Output;
 use crate::config::keys::{LOG_LEVELS, OBJECTS_MAX};
 use crate::config::layers::{self, Layer, Setting};
 use crate::config::value::Value;
-use crate::config::{Config, FullPolicy, Key, LogFormat, Populate, Settings, check, file, print};
+use crate::config::{Config, FullPolicy, Key, LogFormat, Populate, Settings, check, print};
 use crate::error::Failure;
 use crate::keeper;
 use crate::size::{self, Size};
@@ -81,9 +81,7 @@ impl Serve {
         for (name, meant) in layers::misspelt(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
             output.remark(&format!("plasmad: nothing reads the environment variable {name}; did you mean {meant}?"));
         }
-        let named = std::env::var_os("PLASMAD_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-        let in_file = self.config.clone().or(named).map_or(Ok(Layer::new()), |path| file::read(&path))?;
-        let settings = Settings::new(self.flags(socket), layers::environment(|name| std::env::var_os(name))?, in_file);
+        let settings = Settings::from_surroundings(self.flags(socket), self.config.clone())?;
         let config = settings.config(self.exit_with_pid)?;
         if self.print_config {
             return output.answer(print::document(&settings, &config), || print::toml(&settings, &config));
@@ -100,7 +98,6 @@ impl Serve {
         let ids = |ids: &Vec<u32>| (!ids.is_empty()).then(|| Value::Ids(ids.clone()));
         let level = |level: &String| LOG_LEVELS.into_iter().find(|known| known == level);
         let given = [
-            (Key::Socket, socket.map(Value::Path)),
             (Key::Memory, self.memory.map(Value::Memory)),
             (Key::WhenFull, word(Key::WhenFull, self.when_full)),
             (Key::Populate, word(Key::Populate, self.populate)),
@@ -113,8 +110,14 @@ impl Serve {
             (Key::LogLevel, self.log_level.as_ref().and_then(level).map(Value::Word)),
             (Key::LogFormat, word(Key::LogFormat, self.log_format)),
         ];
-        given.into_iter().filter_map(|(key, value)| Some((key, Setting::flag(value?)))).collect()
+        let given = given.into_iter().filter_map(|(key, value)| Some((key, Setting::flag(value?))));
+        given.chain(socket_flag(socket)).collect()
     }
+}
+
+/// The flag all commands have.
+pub(super) fn socket_flag(socket: Option<PathBuf>) -> Layer {
+    socket.map(|path| (Key::Socket, Setting::flag(Value::Path(path)))).into_iter().collect()
 }
 
 /// The word of a key that a value of its type is called.
@@ -146,6 +149,7 @@ mod tests {
     use clap::{Command, FromArgMatches};
 
     use super::*;
+    use crate::config::file;
 
     fn command() -> Command {
         Serve::augment_args(Command::new("serve")).no_binary_name(true)

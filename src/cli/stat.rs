@@ -12,7 +12,7 @@ use crate::error::Failure;
 
 /// Tell all about one object
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad stat name:model")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Stat {
     /// 56 hex digits, or name:TEXT
     id: IdArgument,
@@ -25,3 +25,8 @@ impl Stat {
         output.answer(object::document(&found), || object::text(&found))
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  plasmad stat name:model                              size, state, age, and who holds it
+  plasmad --json stat name:model | jq .pinned_by";

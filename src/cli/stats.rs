@@ -14,7 +14,7 @@ use crate::size;
 
 /// Show the store's numbers
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad --json stats | jq .memory.free_bytes")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Stats {
     /// Again and again, every so many seconds
     #[arg(long, value_name = "SECONDS")]
@@ -81,3 +81,8 @@ fn text(stats: &Value) -> String {
 fn text_of(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  plasmad stats --watch 2                              again every two seconds
+  plasmad --json stats | jq .memory.free_bytes";

@@ -1,10 +1,13 @@
 //! What a configuration needs of this machine, looked at without serving.
 
-use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use nix::unistd::{AccessFlags, access};
+use nix::fcntl::OFlag;
 use plasmad_wire::limits::SOCKET_PATH_BYTES_MAX;
 
 use super::Config;
@@ -45,8 +48,8 @@ fn check_folder(socket: &Path) -> Result<(), Failure> {
     if !found.is_dir() {
         return Err(Failure::usage(format!("the socket's folder {shown} is no folder")).hint("choose another path"));
     }
-    access(folder, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
-        Failure::usage(format!("no socket can be made in {shown}: {}", error.desc()))
+    try_socket(folder).map_err(|error| {
+        Failure::usage(format!("no socket can be made in {shown}: {error}"))
             .hint("choose a folder that plasmad's user may write to")
     })
 }
@@ -54,4 +57,13 @@ fn check_folder(socket: &Path) -> Result<(), Failure> {
 /// The folder a socket lies in.
 pub(crate) fn folder_of(socket: &Path) -> &Path {
     socket.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a socket and removes it; through a descriptor, as a long path leaves no room for another name.
+pub(crate) fn try_socket(folder: &Path) -> io::Result<()> {
+    let options = OFlag::O_DIRECTORY | OFlag::O_PATH;
+    let folder = OpenOptions::new().read(true).custom_flags(options.bits()).open(folder)?;
+    let through = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    let made = tempfile::Builder::new().prefix(".plasmad-doctor-").make_in(through, |path| UnixListener::bind(path))?;
+    made.close()
 }

@@ -1,11 +1,13 @@
 //! From layers to the configuration a daemon is started with.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 
 use super::keys::Key;
-use super::layers::{Layer, Setting, Source, merge};
+use super::layers::{self, Layer, Setting, Source, merge};
 use super::value::Value;
-use super::{Access, Config};
+use super::{Access, Config, file};
 use crate::error::{Exit, Failure};
 use crate::memory::machine::{self, Bound};
 use crate::size::{self, Size};
@@ -18,6 +20,13 @@ impl Settings {
     /// Flags over environment over file over defaults.
     pub fn new(flags: Layer, environment: Layer, file: Layer) -> Self {
         Self(merge([flags, environment, file]))
+    }
+
+    /// The same, with this process's environment, and the file named by a flag or in `PLASMAD_CONFIG`.
+    pub fn from_surroundings(flags: Layer, file: Option<PathBuf>) -> Result<Self, Failure> {
+        let named = std::env::var_os("PLASMAD_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let file = file.or(named).map_or(Ok(Layer::new()), |path| file::read(&path))?;
+        Ok(Self::new(flags, layers::environment(|name| std::env::var_os(name))?, file))
     }
 
     /// A key's value, and where it comes from.

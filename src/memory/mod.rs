@@ -11,4 +11,5 @@ mod population;
 mod residence;
 
 pub use population::Population;
+pub(crate) use population::RESERVE_BYTES;
 pub use residence::SharedMemory;

@@ -105,4 +105,4 @@ const AHEAD_BYTES: u64 = 1 << 30;
 /// Small enough that a look at the machine's memory is never old.
 const CHUNK_BYTES: u64 = 16 << 20;
 /// What is always left to everybody else.
-const RESERVE_BYTES: u64 = 256 << 20;
+pub(crate) const RESERVE_BYTES: u64 = 256 << 20;

@@ -34,12 +34,17 @@ pub fn credentials(socket: impl AsFd) -> io::Result<Peer> {
 
 /// A pidfd of the process that connected: from the socket itself, else by its number.
 pub fn pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
-    let found = read_option::<RawFd>(&socket, SO_PEERPIDFD);
-    if let Ok(fd) = found {
-        // SAFETY: the kernel has just made this descriptor for this process.
-        return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
+    match pidfd_from_socket(&socket) {
+        Ok(process) => Ok(process),
+        Err(_) => pidfd_of(getsockopt(&socket, PeerCredentials)?.pid().max(0) as u32),
     }
-    pidfd_of(getsockopt(&socket, PeerCredentials)?.pid().max(0) as u32)
+}
+
+/// A pidfd of the process that connected, from the socket itself: Linux 6.5 and newer, across pid namespaces too.
+pub fn pidfd_from_socket(socket: impl AsFd) -> io::Result<OwnedFd> {
+    let fd = read_option::<RawFd>(&socket, SO_PEERPIDFD)?;
+    // SAFETY: the kernel has just made this descriptor for this process.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// A pidfd of the process with this number.
