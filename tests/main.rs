@@ -1,6 +1,7 @@
 //! All tests.
 
 mod bench;
+mod cli_config;
 #[path = "core/mod.rs"]
 mod core_rules;
 mod hostile;
