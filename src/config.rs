@@ -2,13 +2,13 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`keys`] | what can be configured, and the key somebody meant |
-//! | [`value`] | values as text and as TOML |
-//! | [`layers`] | flags over environment over file over defaults |
-//! | [`file`] | the configuration file |
-//! | [`resolve`] | from layers to a [`Config`] |
-//! | [`print`] | a resolved configuration as a file again |
-//! | [`check`] | what it needs of this machine |
+//! | `keys` | what can be configured, and the key somebody meant |
+//! | `value` | values as text and as TOML |
+//! | `layers` | flags over environment over file over defaults |
+//! | `file` | the configuration file |
+//! | `resolve` | from layers to a [`Config`] |
+//! | `print` | a resolved configuration as a file again |
+//! | `check` | what it needs of this machine |
 
 pub mod check;
 pub mod file;

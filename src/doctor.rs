@@ -103,13 +103,7 @@ fn spill_folder() -> PathBuf {
 }
 
 fn unspilt(name: &'static str) -> Check {
-    Check::new(name, "nothing, as no-spill is set", "nothing").ok()
-}
-
-impl Check {
-    fn new(name: &'static str, found: impl Into<String>, wanted: impl Into<String>) -> Verdict {
-        Verdict { name, found: found.into(), wanted: wanted.into() }
-    }
+    Verdict::new(name, "nothing, as no-spill is set", "nothing").ok()
 }
 
 /// A check whose status isn't decided.
@@ -120,6 +114,10 @@ struct Verdict {
 }
 
 impl Verdict {
+    fn new(name: &'static str, found: impl Into<String>, wanted: impl Into<String>) -> Self {
+        Self { name, found: found.into(), wanted: wanted.into() }
+    }
+
     fn ok(self) -> Check {
         self.status(Status::Ok, String::new())
     }

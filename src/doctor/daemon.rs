@@ -9,7 +9,7 @@ use plasmad_client::{Error, Options, Role};
 use plasmad_shm::peer;
 use plasmad_wire::limits::PROTOCOL_VERSION;
 
-use super::Check;
+use super::{Check, Verdict};
 
 /// What was seen at the socket.
 pub(super) enum Seen {
@@ -59,7 +59,7 @@ impl Seen {
 
 pub(super) fn daemon(socket: &Path, seen: &Seen) -> Check {
     let socket = socket.display();
-    let verdict = |found: String| Check::new("daemon", found, format!("a daemon that answers within {PATIENCE:?}"));
+    let verdict = |found: String| Verdict::new("daemon", found, format!("a daemon that answers within {PATIENCE:?}"));
     match seen {
         Seen::Answers { pid, .. } => verdict(format!("process {pid} answers at {socket}")).ok(),
         Seen::Absent(error) => verdict(format!("nobody serves {socket}: {error}"))
@@ -78,7 +78,7 @@ pub(super) fn daemon(socket: &Path, seen: &Seen) -> Check {
 pub(super) fn version_match(seen: &Seen) -> Check {
     let own = env!("CARGO_PKG_VERSION");
     let wanted = format!("a daemon of this program's version, {own}, protocol {PROTOCOL_VERSION}");
-    let verdict = |found: String| Check::new("version_match", found, &*wanted);
+    let verdict = |found: String| Verdict::new("version_match", found, &*wanted);
     match seen {
         Seen::Answers { version, .. } if version == own => verdict(format!("both are {own}")).ok(),
         Seen::Answers { version, .. } => verdict(format!("the daemon is {version}, of the same protocol"))

@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::statvfs;
 
-use super::Check;
+use super::{Check, Verdict};
 use crate::config::check::{check_socket_path, folder_of, try_socket};
 use crate::error::Failure;
 use crate::size;
@@ -80,7 +80,7 @@ fn again(error: &io::Error) -> io::Error {
 pub(super) fn socket_dir(facts: &SocketFolder) -> Check {
     let folder = facts.folder.display();
     let wanted = "a folder plasmad's user may write to and others may not, and a path of at most 107 bytes";
-    let verdict = |found: String| Check::new("socket_dir", found, wanted);
+    let verdict = |found: String| Verdict::new("socket_dir", found, wanted);
     if let Err(failure) = &facts.path {
         return verdict(failure.message.clone()).fail(format!("{}: plasmad --socket PATH", failure.hint));
     }
@@ -104,7 +104,7 @@ pub(super) fn socket_dir(facts: &SocketFolder) -> Check {
 pub(super) fn spill_dir(facts: &Spill) -> Check {
     let folder = facts.folder.display();
     let wanted = "a folder on a disk that plasmad's user may write to (this version doesn't spill yet)";
-    let verdict = |found: String| Check::new("spill_dir", found, wanted);
+    let verdict = |found: String| Verdict::new("spill_dir", found, wanted);
     let fix =
         "name another in XDG_CACHE_HOME, or keep nothing on disk: PLASMAD_NO_SPILL=true, plasmad serve --no-spill";
     match &facts.written {
@@ -125,15 +125,15 @@ pub(super) fn spill_disk_free(facts: &Spill) -> Check {
     let wanted = format!("as much as the arena, {good}; at least {least}, two spill files");
     let fix = format!("free some: du -xh {folder} | sort -h | tail; or name another folder in XDG_CACHE_HOME");
     match &facts.free {
-        Err(error) => Check::new("spill_disk_free", format!("unknown for {folder}: {error}"), wanted)
+        Err(error) => Verdict::new("spill_disk_free", format!("unknown for {folder}: {error}"), wanted)
             .fail(format!("mkdir -p -m 700 {folder}")),
         Ok((_, Some(0))) => {
-            Check::new("spill_disk_free", format!("{folder} takes no more files: its inodes are used up"), wanted)
+            Verdict::new("spill_disk_free", format!("{folder} takes no more files: its inodes are used up"), wanted)
                 .fail(fix)
         }
         Ok((bytes, _)) => {
             let verdict =
-                Check::new("spill_disk_free", format!("{} are free at {folder}", size::display(*bytes)), wanted);
+                Verdict::new("spill_disk_free", format!("{} are free at {folder}", size::display(*bytes)), wanted);
             match *bytes {
                 bytes if bytes < SPILL_BYTES_LEAST => verdict.fail(fix),
                 bytes if bytes < facts.arena_bytes => verdict.warn(fix),
@@ -147,8 +147,8 @@ pub(super) fn direct_io(facts: &Spill) -> Check {
     let folder = facts.folder.display();
     let wanted = "writes past the page cache (O_DIRECT), so that spilling takes no memory";
     match &facts.direct {
-        Ok(()) => Check::new("direct_io", format!("a block was written so in {folder}, and removed"), wanted).ok(),
-        Err(error) => Check::new("direct_io", format!("not at {folder}: {error}"), wanted)
+        Ok(()) => Verdict::new("direct_io", format!("a block was written so in {folder}, and removed"), wanted).ok(),
+        Err(error) => Verdict::new("direct_io", format!("not at {folder}: {error}"), wanted)
             .warn("name a folder on ext4, xfs or btrfs in XDG_CACHE_HOME; through the page cache it works too"),
     }
 }

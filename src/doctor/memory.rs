@@ -5,7 +5,7 @@ use std::io;
 
 use plasmad_shm::{memfd, populate};
 
-use super::Check;
+use super::{Check, Verdict};
 use crate::config::Settings;
 use crate::error::Failure;
 use crate::memory::RESERVE_BYTES;
@@ -74,13 +74,13 @@ pub(super) fn memory_limit(facts: &Facts) -> Check {
     let found = format!("{} is {limit}, {} is {available}", facts.limit.name, facts.available.name);
     match &facts.asked {
         _ if facts.limit.bytes == 0 => {
-            Check::new("memory_limit", "no limit can be read from /proc/meminfo", "a mounted /proc")
+            Verdict::new("memory_limit", "no limit can be read from /proc/meminfo", "a mounted /proc")
                 .fail("mount -t proc proc /proc")
         }
-        Err(failure) => Check::new("memory_limit", format!("{found}; {}", failure.message), "an arena that fits")
+        Err(failure) => Verdict::new("memory_limit", format!("{found}; {}", failure.message), "an arena that fits")
             .fail(format!("{}: plasmad serve --memory 30%", failure.hint)),
         Ok(asked) => {
-            let verdict = Check::new("memory_limit", found, format!("{} for the arena", size::display(*asked)));
+            let verdict = Verdict::new("memory_limit", found, format!("{} for the arena", size::display(*asked)));
             if *asked > facts.available.bytes {
                 let room = size::display(facts.available.bytes.saturating_sub(RESERVE_BYTES));
                 return verdict.warn(format!(
@@ -96,13 +96,13 @@ pub(super) fn population(facts: &Facts) -> Check {
     let wanted = "MADV_POPULATE_WRITE works, and more than 256 MiB of memory are left for others";
     if let Err(error) = &facts.populated {
         let found = format!("{} can't be made ready ahead of use: {error}", size::display(TRIED_BYTES));
-        return Check::new("population", found, wanted)
+        return Verdict::new("population", found, wanted)
             .fail("use Linux 5.14 or newer, let containers call madvise, or run: plasmad serve --populate none");
     }
     let left = size::display(facts.available.bytes);
     let found =
         format!("{} were made ready ahead of use; {} is {left}", size::display(TRIED_BYTES), facts.available.name);
-    let verdict = Check::new("population", found, wanted);
+    let verdict = Verdict::new("population", found, wanted);
     if facts.available.bytes < RESERVE_BYTES + TRIED_BYTES {
         return verdict.warn("end something that takes memory: first touches of pages will be slow till then");
     }
@@ -118,7 +118,7 @@ pub(super) fn huge_pages(huge: &Huge) -> Check {
         if huge.collapses { "there" } else { "not there" },
         huge.reserved_free
     );
-    let verdict = Check::new("huge_pages", found, wanted);
+    let verdict = Verdict::new("huge_pages", found, wanted);
     match shmem {
         // Collapsing works even where shmem_enabled is "never".
         Some("deny") => verdict.warn("echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled"),
@@ -134,8 +134,8 @@ pub(super) fn huge_pages(huge: &Huge) -> Check {
 pub(super) fn memfd(tried: &Result<(), String>) -> Check {
     let wanted = "a memory file with fd seals SHRINK, GROW and SEAL";
     match tried {
-        Ok(()) => Check::new("memfd", "one was made and sealed", wanted).ok(),
-        Err(error) => Check::new("memfd", format!("none can be had: {error}"), wanted)
+        Ok(()) => Verdict::new("memfd", "one was made and sealed", wanted).ok(),
+        Err(error) => Verdict::new("memfd", format!("none can be had: {error}"), wanted)
             .fail("let the container's seccomp profile allow memfd_create and fcntl, and mount /proc"),
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use nix::sys::resource::{Resource, getrlimit};
 use plasmad_shm::peer;
 
-use super::Check;
+use super::{Check, Verdict};
 
 /// What was seen of the kernel.
 pub(super) struct Facts {
@@ -38,7 +38,7 @@ pub(super) fn descriptors(hard: u64) -> Check {
         _ => format!("the hard limit is {hard}, enough for some {clients} clients"),
     };
     let wanted = format!("{DESCRIPTORS_GOOD} or more; below {DESCRIPTORS_LEAST} a daemon is of little use");
-    let verdict = Check::new("descriptors", found, wanted);
+    let verdict = Verdict::new("descriptors", found, wanted);
     let fix = "before the start, as root: ulimit -Hn 65536; under systemd: LimitNOFILE=65536";
     match hard {
         0..DESCRIPTORS_LEAST => verdict.fail(fix),
@@ -48,7 +48,7 @@ pub(super) fn descriptors(hard: u64) -> Check {
 }
 
 pub(super) fn kernel(release: &str) -> Check {
-    let verdict = Check::new("kernel", format!("Linux {release}"), "Linux 5.14 or newer, better 6.5 or newer");
+    let verdict = Verdict::new("kernel", format!("Linux {release}"), "Linux 5.14 or newer, better 6.5 or newer");
     match version(release) {
         Some(found) if found >= (6, 5) => verdict.ok(),
         Some(found) if found >= (5, 14) => {
@@ -61,19 +61,19 @@ pub(super) fn kernel(release: &str) -> Check {
 pub(super) fn pidfd(facts: &Facts) -> Check {
     let wanted = "a pidfd of each client, from its socket, so that a dead client's objects come back";
     match (&facts.by_number, &facts.by_socket) {
-        (Ok(()), Ok(())) => Check::new("pidfd", "from a socket and by number", wanted).ok(),
+        (Ok(()), Ok(())) => Verdict::new("pidfd", "from a socket and by number", wanted).ok(),
         (Err(error), Ok(())) => {
             let found = format!("from a socket, but not by number: {error}");
-            Check::new("pidfd", found, wanted).warn("let the container's seccomp profile allow pidfd_open")
+            Verdict::new("pidfd", found, wanted).warn("let the container's seccomp profile allow pidfd_open")
         }
         (Ok(()), Err(error)) => {
             let found = format!("by number, but not from a socket: {error}");
-            Check::new("pidfd", found, wanted)
+            Verdict::new("pidfd", found, wanted)
                 .warn("use Linux 6.5 or newer, or run clients in the daemon's own pid namespace")
         }
         (Err(number), Err(socket)) => {
             let found = format!("none: by number {number}; from a socket {socket}");
-            Check::new("pidfd", found, wanted)
+            Verdict::new("pidfd", found, wanted)
                 .fail("use Linux 5.14 or newer, and let the container's seccomp profile allow pidfd_open")
         }
     }
