@@ -5,6 +5,7 @@ mod cli_config;
 #[path = "core/mod.rs"]
 mod core_rules;
 mod hostile;
+mod it;
 mod model;
 mod shared;
 mod sim;

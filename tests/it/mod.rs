@@ -1,0 +1,22 @@
+//! The real daemon, its real command line, and real clients: good ones, bad ones, dead ones.
+//!
+//! No test here is decided by how fast the machine is: each waits for what must come, with a deadline that only a
+//! failure meets. Where a time was promised it is measured and printed; `--nocapture` shows it.
+//!
+//! | module | what is proven there |
+//! |---|---|
+//! | `client_death` | what a killed client held comes back |
+//! | `waiting` | deadlines are kept, creates are served in line |
+//! | `users` | readers can't write, strangers can't enter |
+//! | `sealed` | what is sealed stays as it is |
+//! | `raw`, `command`, `helpers`, `numbers`, `until` | what these tests are made of |
+
+mod client_death;
+mod command;
+mod helpers;
+mod numbers;
+mod raw;
+mod sealed;
+mod until;
+mod users;
+mod waiting;
