@@ -262,11 +262,13 @@ impl Engine {
             }
             return;
         }
+        if matches!(connection.phase, Phase::Closing) {
+            return;
+        }
         let received = self.receive(key);
         let mut frames = 0;
         while frames < bounds::FRAMES_PER_TURN && !self.has_too_much_unread(key) && self.take_frame(key) {
             frames += 1;
-            self.carry_out();
         }
         let now = self.clock.now();
         let Some(connection) = self.connections.get_mut(key) else { return };
@@ -279,6 +281,9 @@ impl Engine {
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 self.refuse(key, 0, refusals::malformed(&error.to_string()));
             }
+            // It may still take the answers to what it sent before: first they are sent.
+            Ok(Received::Ended) if connection.is_full => (),
+            Ok(Received::Ended) if frames > 0 || connection.outbox.waiting_bytes() > 0 => self.serve_later(key),
             Ok(Received::Ended) | Err(_) => self.close(key),
         }
         if self.inbox_bytes_extra > bounds::INBOX_BYTES_MAX {
@@ -358,7 +363,11 @@ impl Engine {
 
     fn ask(&mut self, key: usize, client: ClientId, tag: RequestTag, request: Request) {
         match dispatch::meaning(request) {
-            Meaning::Verb(verb) => self.tell(Event::Asked { client, tag, verb }),
+            Meaning::Verb(verb) => {
+                self.tell(Event::Asked { client, tag, verb });
+                // An answer that needs no core, or the end of the connection, must not overtake this one's.
+                self.carry_out();
+            }
             Meaning::Cancel(number) => self.tell(Event::Cancelled { client, number }),
             Meaning::Rung => self.tell(Event::Rung),
             Meaning::Goodbye => {

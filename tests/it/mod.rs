@@ -9,6 +9,7 @@
 //! | `waiting` | deadlines are kept, creates are served in line |
 //! | `users` | readers can't write, strangers can't enter |
 //! | `sealed` | what is sealed stays as it is |
+//! | `requests` | order, pieces, and requests that make no sense |
 //! | `raw`, `command`, `helpers`, `numbers`, `until` | what these tests are made of |
 
 mod client_death;
@@ -16,6 +17,7 @@ mod command;
 mod helpers;
 mod numbers;
 mod raw;
+mod requests;
 mod sealed;
 mod until;
 mod users;
