@@ -18,6 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -73,7 +74,7 @@ fn announce(line: &str, ready: Option<OwnedFd>) -> io::Result<()> {
 fn listen(config: &Config) -> Result<(UnixListener, SocketFile), Failure> {
     let path = &config.socket;
     // The lock is ours, so a socket left here belongs to nobody; unless it's not of this program at all.
-    if UnixStream::connect(path).is_ok() {
+    if is_listened_to(path) {
         let what = format!("another program is listening on {}", path.display());
         return Err(Failure::new(Exit::Daemon, "AlreadyServing", what).hint("choose another path"));
     }
@@ -90,6 +91,21 @@ fn listen(config: &Config) -> Result<(UnixListener, SocketFile), Failure> {
             .map_err(|error| Failure::file(format!("socket {}", path.display()), error))?;
     }
     Ok((listener, file))
+}
+
+/// Somebody listens there and goes on doing so: the engine of a keeper that was killed ends within its drain time.
+fn is_listened_to(path: &Path) -> bool {
+    let give_up = Instant::now() + LEFTOVER_TIME_MAX;
+    while let Ok(mut stream) = UnixStream::connect(path) {
+        let left = give_up.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        // An engine that is ending takes no connection any more; this one breaks when it is gone.
+        let _ = stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut [0]));
+        std::thread::sleep(RETRY_TIME);
+    }
+    false
 }
 
 /// The socket's file; goes with this value.
@@ -152,3 +168,7 @@ fn raise_descriptor_limit() {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
+
+/// Twice what an engine takes to say goodbye to clients that don't listen.
+const LEFTOVER_TIME_MAX: Duration = Duration::from_secs(2);
+const RETRY_TIME: Duration = Duration::from_millis(10);

@@ -8,6 +8,7 @@
 //! | `client_death` | what a killed client held comes back |
 //! | `waiting` | deadlines are kept, creates are served in line |
 //! | `users` | readers can't write, strangers can't enter |
+//! | `starting`, `stopping` | one daemon on one path; every end is clean, or says what was lost |
 //! | `sealed` | what is sealed stays as it is |
 //! | `requests` | order, pieces, and requests that make no sense |
 //! | `raw`, `command`, `helpers`, `numbers`, `until` | what these tests are made of |
@@ -19,6 +20,8 @@ mod numbers;
 mod raw;
 mod requests;
 mod sealed;
+mod starting;
+mod stopping;
 mod until;
 mod users;
 mod waiting;
