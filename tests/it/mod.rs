@@ -10,11 +10,16 @@
 //! | `users` | readers can't write, strangers can't enter |
 //! | `starting`, `stopping` | one daemon on one path; every end is clean, or says what was lost |
 //! | `sealed` | what is sealed stays as it is |
+//! | `verbs` | every verb of the Rust client, with its errors |
 //! | `requests` | order, pieces, and requests that make no sense |
+//! | `command_*` | the command line: what it prints, how it exits |
 //! | `raw`, `command`, `helpers`, `numbers`, `until` | what these tests are made of |
 
 mod client_death;
 mod command;
+mod command_failures;
+mod command_objects;
+mod command_stats;
 mod helpers;
 mod numbers;
 mod raw;
@@ -24,4 +29,5 @@ mod starting;
 mod stopping;
 mod until;
 mod users;
+mod verbs;
 mod waiting;

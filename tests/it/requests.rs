@@ -275,7 +275,7 @@ fn more_than_1024_waiting_requests_of_one_client_are_refused() {
 
 /// A client whose answers fill its socket and more, and how many requests it sent, each for the stats.
 pub(crate) fn stuck(socket: &Path) -> (Raw, u64) {
-    let mut raw = Raw::writer(socket);
+    let raw = Raw::writer(socket);
     raw.stream.set_nonblocking(true).expect("a mode");
     let mut sent = 0;
     // The daemon stops reading when a megabyte waits to be taken; then the socket fills up the other way.

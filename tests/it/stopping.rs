@@ -90,7 +90,7 @@ fn a_killed_engine_ends_the_keeper_which_says_what_is_lost() {
 
 #[test]
 fn the_engine_of_a_killed_keeper_tells_its_clients_and_ends() {
-    let mut serving = Serving::start(&[]);
+    let serving = Serving::start(&[]);
     let mut raw = Raw::writer(&serving.socket);
     let engine = plasmad_shm::peer::pidfd_of(serving.engine().as_raw() as u32).expect("a pidfd");
     serving.kill(Signal::SIGKILL);
