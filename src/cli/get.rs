@@ -1,5 +1,6 @@
 //! `plasmad get`: an object's bytes, out.
 
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -63,15 +64,26 @@ impl Get {
     }
 }
 
-/// Under another name in the same folder first, then in place.
-fn write_whole(path: &Path, bytes: &[u8], mut progress: Progress) -> io::Result<()> {
+/// Under another name in the same folder first, then in place. What is there and no regular file, such as /dev/null
+/// or a pipe, is written to and stays what it is; behind a link, that is what the link names.
+fn write_whole(path: &Path, bytes: &[u8], progress: Progress) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return write_all(&mut OpenOptions::new().write(true).open(path)?, bytes, progress);
+    }
+    let named = fs::canonicalize(path);
+    let path = named.as_deref().unwrap_or(path);
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".plasmad-").permissions(permissions()).tempfile_in(folder)?;
+    write_all(file.as_file_mut(), bytes, progress)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn write_all(file: &mut File, bytes: &[u8], mut progress: Progress) -> io::Result<()> {
     for chunk in bytes.chunks(CHUNK_BYTES) {
         file.write_all(chunk)?;
         progress.advance(chunk.len());
     }
-    file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 

@@ -80,6 +80,31 @@ fn get_writes_a_file_whole_or_not_at_all() {
     assert_eq!(shell.names(), ["copy", "large"]);
 }
 
+/// A device or a pipe stays what it is, and so does a link.
+#[test]
+fn get_writes_through_what_is_no_regular_file() {
+    let shell = Shell::new();
+    shell.file("target", b"old");
+    shell.prints("put --name x target");
+    let path = |name: &str| shell.folder.path().join(name);
+    nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    std::os::unix::fs::symlink("target", path("link")).expect("a link");
+    let reader = std::thread::spawn({
+        let pipe = path("pipe");
+        move || std::fs::read(pipe).expect("the bytes")
+    });
+    shell.prints("--quiet get name:x -o pipe");
+    let still = std::fs::symlink_metadata(path("pipe")).expect("a pipe").file_type();
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&still), "the pipe was replaced");
+    assert_eq!(reader.join().expect("the reader"), b"old");
+    shell.file("target", b"new");
+    shell.prints("--quiet get name:x -o link");
+    assert!(std::fs::symlink_metadata(path("link")).expect("a link").is_symlink(), "the link was replaced");
+    assert_eq!(std::fs::read(path("target")).expect("a file"), b"old");
+    assert_eq!(shell.run("get name:x -o .").exit, 9);
+    assert_eq!(shell.names(), ["link", "pipe", "target"]);
+}
+
 #[test]
 fn get_waits_as_long_as_it_is_told() {
     let shell = Shell::new();
