@@ -35,20 +35,20 @@ impl Raw {
     }
 
     /// Shakes hands, or is refused.
-    pub(crate) fn join(socket: &Path, hello: &Hello) -> Result<Self, ErrorBody> {
+    pub(crate) fn join(socket: &Path, hello: &Hello) -> Result<Self, Box<ErrorBody>> {
         let stream = connect(socket);
         (&stream).write_all(&frame(&Request::Hello(hello.clone()), 0)).expect("a handshake");
         Self::welcomed(stream)
     }
 
     /// Takes the answer to a handshake.
-    pub(crate) fn welcomed(stream: UnixStream) -> Result<Self, ErrorBody> {
+    pub(crate) fn welcomed(stream: UnixStream) -> Result<Self, Box<ErrorBody>> {
         let (mut received, mut fds) = (Vec::new(), Vec::new());
         loop {
             if let Some((_, response)) = take(&mut received) {
                 return match response {
                     Response::Welcome(welcome) => Ok(Self { stream, welcome, fds, received, last_number: 0 }),
-                    Response::Error(body) => Err(body),
+                    Response::Error(body) => Err(Box::new(body)),
                     other => panic!("a handshake was answered with {other:?}"),
                 };
             }
