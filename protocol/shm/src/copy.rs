@@ -106,7 +106,10 @@ fn stream(target: &mut [u8], source: &[u8]) {
     unsafe { _mm_sfence() };
 }
 
-/// The body must start on 32 bytes and be a multiple of [`LINE`] long.
+/// Streams whole lines.
+///
+/// # Safety
+/// The processor must have AVX; the target must start on 32 bytes and be a multiple of [`LINE`] long.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
 unsafe fn stream_avx(target: &mut [u8], source: &[u8]) {
