@@ -11,3 +11,4 @@ mod shared;
 mod sim;
 mod support;
 mod torture;
+mod tidy;
