@@ -3,22 +3,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use plasmad_client::{Options, Role, Store, Timeout};
+use plasmad_client::{Error, Options, Role, Store, Timeout};
 use signal_hook::consts::SIGINT;
 
 use super::failures::failure;
 use crate::error::Failure;
 
-/// Where a command will connect.
+/// Where a command will connect, and whether it was told to stop.
 pub(super) struct Session {
     socket: Option<PathBuf>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Session {
     pub(super) fn new(socket: Option<PathBuf>) -> Self {
-        Self { socket }
+        Self { socket, stop: Arc::default() }
     }
 
     /// Connects for a command, within half a second.
@@ -27,7 +28,7 @@ impl Session {
     }
 
     pub(super) fn connect_within(&self, command: &str, role: Role, time: Duration) -> Result<Store, Failure> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = self.stop.clone();
         // A second Ctrl-C ends the process at once, should the first not be enough.
         let registered = signal_hook::flag::register_conditional_default(SIGINT, stop.clone())
             .and_then(|_| signal_hook::flag::register(SIGINT, stop.clone()));
@@ -37,6 +38,21 @@ impl Session {
             options = options.socket(socket);
         }
         options.interrupt(Arc::new(move || stop.load(Ordering::Relaxed))).connect().map_err(failure)
+    }
+
+    /// Does nothing for a while; Ctrl-C ends it.
+    pub(super) fn pause(&self, time: Duration) -> Result<(), Failure> {
+        let start = Instant::now();
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(failure(Error::Interrupted));
+            }
+            let left = time.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(TICK));
+        }
     }
 }
 
@@ -50,3 +66,6 @@ pub(super) fn seconds(text: &str) -> Result<Timeout, String> {
         _ => Err(format!("{text:?} is no time: write seconds, 0 or more")),
     }
 }
+
+/// How long Ctrl-C may go unnoticed.
+const TICK: Duration = Duration::from_millis(50);

@@ -30,8 +30,7 @@ impl Stats {
             pause.ok_or_else(|| Failure::usage(format!("--watch {seconds} is no time: write seconds above 0")))?;
         loop {
             show(&store, output)?;
-            // Ctrl-C shows at the next question at the latest.
-            std::thread::sleep(pause);
+            session.pause(pause)?;
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::command::{Shell, check_fields, document};
 use super::helpers::Reaped;
+use super::until::until;
 
 #[test]
 fn stats_have_every_field_with_its_type() {
@@ -38,21 +39,32 @@ fn stats_as_text_name_the_daemon_and_its_memory() {
 }
 
 #[test]
-fn stats_are_told_again_and_again_until_ctrl_c() {
+fn stats_are_told_again_and_again() {
     let shell = Shell::new();
-    let mut watch = shell.command(["--json", "stats", "--watch", "0.01"]);
+    let (_watch, mut stats) = watch(&shell, "0.01");
+    let mut uptime = || stats.next().expect("a line")["uptime_seconds"].as_f64().expect("a number");
+    let (first, second, third) = (uptime(), uptime(), uptime());
+    assert!(first < second && second < third);
+}
+
+/// In the middle of a pause without end.
+#[test]
+fn ctrl_c_ends_the_telling_of_stats() {
+    let shell = Shell::new();
+    let (mut watch, mut stats) = watch(&shell, "1e6");
+    stats.next().expect("a line");
+    kill(Pid::from_raw(watch.0.id() as i32), Signal::SIGINT).expect("kill");
+    let status = until("it ends", || watch.0.try_wait().expect("wait"));
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(stats.next().expect("a refusal")["error"]["code"], "Interrupted");
+}
+
+/// Stats every so many seconds, and what they say.
+fn watch(shell: &Shell, seconds: &str) -> (Reaped, impl Iterator<Item = Value> + use<>) {
+    let mut watch = shell.command(["--json", "stats", "--watch", seconds]);
     let mut watch = Reaped(watch.stdout(Stdio::piped()).spawn().expect("plasmad runs"));
     let lines = BufReader::new(watch.0.stdout.take().expect("a pipe")).lines();
-    let mut uptime = 0.0;
-    let mut lines = lines.map(|line| document(&line.expect("a line")));
-    for stats in lines.by_ref().take(3) {
-        let next = stats["uptime_seconds"].as_f64().expect("a number");
-        assert!(next > uptime);
-        uptime = next;
-    }
-    kill(Pid::from_raw(watch.0.id() as i32), Signal::SIGINT).expect("kill");
-    assert!(lines.all(|stats| stats.get("uptime_seconds").is_some() || stats.pointer("/error/code").is_some()));
-    assert_eq!(watch.0.wait().expect("wait").code(), Some(130));
+    (watch, lines.map(|line| document(&(line.expect("a line") + "\n"))))
 }
 
 #[test]
