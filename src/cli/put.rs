@@ -50,7 +50,7 @@ impl Put {
         let mut objects = Vec::new();
         for file in &self.files {
             let start = Instant::now();
-            let (id, bytes) = self.put(&store, file, output)?;
+            let (id, bytes) = self.put(session, &store, file, output)?;
             let seconds = start.elapsed().as_secs_f64();
             objects.push(json!({ "id": id.to_string(), "name": self.name, "data_bytes": bytes, "seconds": seconds }));
             if !output.json {
@@ -60,7 +60,13 @@ impl Put {
         if output.json { output.answer(json!({ "objects": objects }), String::new) } else { Ok(()) }
     }
 
-    fn put(&self, store: &Store, path: &Path, output: &Output) -> Result<(ObjectId, u64), Failure> {
+    fn put(
+        &self,
+        session: &Session,
+        store: &Store,
+        path: &Path,
+        output: &Output,
+    ) -> Result<(ObjectId, u64), Failure> {
         let named = self.name.as_deref().map(id::from_name);
         let options = CreateOptions {
             id: self.id.map(|id| id.0).or(named),
@@ -70,8 +76,7 @@ impl Put {
             ..CreateOptions::default()
         };
         if path == Path::new("-") {
-            let data = read_all(Progress::new(output, "standard input", None))
-                .map_err(|error| Failure::file("standard input", error))?;
+            let data = session.read_input(Progress::new(output, "standard input", None))?;
             let id = store.put(&data, &options).map_err(failure)?;
             return Ok((id, data.len() as u64));
         }
@@ -94,18 +99,6 @@ impl Put {
             return Err(Failure::file(path.display(), changed));
         }
         Ok((writer.seal().map_err(failure)?, metadata.len()))
-    }
-}
-
-/// All of standard input.
-fn read_all(mut progress: Progress) -> io::Result<Vec<u8>> {
-    let mut data = Vec::new();
-    let mut source = io::stdin().lock();
-    loop {
-        match source.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut data)? {
-            0 => return Ok(data),
-            bytes => progress.advance(bytes),
-        }
     }
 }
 

@@ -166,6 +166,19 @@ fn ctrl_c_while_waiting_is_130_and_leaves_nothing() {
     drop(all);
 }
 
+#[test]
+fn ctrl_c_while_input_is_awaited_is_130() {
+    let shell = Shell::new();
+    let store = Store::connect(shell.daemon.socket()).expect("connect");
+    let mut put = shell.command(["--json", "put", "-"]);
+    let mut put = Reaped(put.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("plasmad runs"));
+    until_numbers(&store, &[("clients/connected", 2)]);
+    kill(Pid::from_raw(put.0.id() as i32), Signal::SIGINT).expect("kill");
+    let status = super::until::until("it ends", || put.0.try_wait().expect("wait"));
+    assert_eq!(status.code(), Some(130));
+    until_numbers(&store, &[("clients/connected", 1), ("objects/sealed", 0)]);
+}
+
 /// Waiting for a daemon that isn't there can be given up too.
 #[test]
 fn ctrl_c_while_connecting_is_130() {
