@@ -18,7 +18,17 @@ use crate::store::Store;
 /// An object's memory, for its creator alone, until it is sealed. Its bytes are undefined at first: whatever lay
 /// there before.
 ///
-/// Dropping it aborts the object.
+/// Dropping it aborts the object. Sealing consumes it, so nothing can be written behind a seal:
+///
+/// ```compile_fail,E0382
+/// # fn main() -> plasmad_client::Result<()> {
+/// # let store = plasmad_client::Store::connect("s")?;
+/// let mut writer = store.create(1, &plasmad_client::CreateOptions::default())?;
+/// writer.seal()?;
+/// writer[0] = 1;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Writer {
     store: Store,
     session: Arc<Session>,
