@@ -10,5 +10,5 @@ mod model;
 mod shared;
 mod sim;
 mod support;
-mod torture;
 mod tidy;
+mod torture;

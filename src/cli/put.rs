@@ -60,13 +60,7 @@ impl Put {
         if output.json { output.answer(json!({ "objects": objects }), String::new) } else { Ok(()) }
     }
 
-    fn put(
-        &self,
-        session: &Session,
-        store: &Store,
-        path: &Path,
-        output: &Output,
-    ) -> Result<(ObjectId, u64), Failure> {
+    fn put(&self, session: &Session, store: &Store, path: &Path, output: &Output) -> Result<(ObjectId, u64), Failure> {
         let named = self.name.as_deref().map(id::from_name);
         let options = CreateOptions {
             id: self.id.map(|id| id.0).or(named),

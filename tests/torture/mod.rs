@@ -50,8 +50,8 @@ struct Run {
 
 /// Runs the workers for so long, killing one after the other; panics when one finds a wrong byte.
 fn torture(time: Duration) -> Run {
-    // A quarter of what the workers put: something is evicted all the time.
-    let daemon = Daemon::with(&["--memory", "8MiB", "--when-full", "evict", "--populate", "none"]);
+    // A third of what the workers put: every object is evicted, and its memory used again, many times a second.
+    let daemon = Daemon::with(&["--memory", "256KiB", "--when-full", "evict", "--populate", "none"]);
     let store = Store::connect(daemon.socket()).unwrap();
     let (told, heard) = mpsc::channel();
     let mut random = Random(u64::from(std::process::id()));
