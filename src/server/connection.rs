@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) is_busy: bool,
     /// Has more than enough unread, and its time to take it runs.
     pub(crate) is_overfull: bool,
+    /// The poll has told that nothing more will be sent.
+    pub(crate) ends: bool,
     /// Since when a frame has begun and not ended.
     pub(crate) half_since: Option<Nanos>,
     /// What came and wasn't taken yet: `inbox[start..end]`.
@@ -54,9 +56,9 @@ pub(crate) enum Phase {
 /// What a receive found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Received {
-    /// Some bytes; nothing more for now.
+    /// All there was; the poll tells when something comes.
     All,
-    /// The buffer is full; there may be more.
+    /// Some bytes; there is more, or may be.
     More,
     /// Nothing more will come.
     Ended,
@@ -78,6 +80,7 @@ impl Connection {
             is_full: false,
             is_busy: false,
             is_overfull: false,
+            ends: false,
             half_since: None,
             inbox: vec![0; INBOX_BYTES],
             start: 0,
@@ -86,6 +89,9 @@ impl Connection {
     }
 
     /// Receives once.
+    ///
+    /// The poll tells of everything once, so more must be asked for wherever a receive may have left something: when
+    /// the buffer was filled, behind descriptors, which end a receive early, and before an end that was told already.
     pub(crate) fn receive(&mut self) -> Result<Received> {
         self.make_room();
         let room = &mut self.inbox[self.end..];
@@ -100,15 +106,15 @@ impl Connection {
             Phase::Serving(_) => fd_passing::receive_bytes(&self.stream, room),
             Phase::Closing => return Ok(Received::Ended),
         };
-        // A receive ends where descriptors come along, so a short one doesn't mean that nothing else is there.
-        let is_last = |bytes| bytes < wanted && matches!(self.phase, Phase::Serving(_));
+        let is_last = |bytes| bytes < wanted && !self.ends && matches!(self.phase, Phase::Serving(_));
         match received {
             Ok(0) => Ok(Received::Ended),
             Ok(bytes) => {
                 self.end += bytes;
                 Ok(if is_last(bytes) { Received::All } else { Received::More })
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(Received::All),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Received::All),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Received::More),
             Err(error) => Err(error),
         }
     }

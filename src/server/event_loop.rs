@@ -144,6 +144,11 @@ impl Engine {
                         if event.is_writable() {
                             self.unsent.push(key);
                         }
+                        if event.is_read_closed()
+                            && let Some(connection) = self.connections.get_mut(key)
+                        {
+                            connection.ends = true;
+                        }
                         let speaks = event.is_readable() || event.is_read_closed() || event.is_error();
                         // Whoever had more than its share waits in line, behind those who speak up now.
                         if speaks && self.connections.get(key).is_some_and(|connection| !connection.is_busy) {
