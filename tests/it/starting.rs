@@ -228,8 +228,9 @@ impl Cgroup {
             }),
             _ => None,
         })?;
-        let cgroup = Self(parent.join(format!("plasmad-test-{}", std::process::id())));
-        fs::create_dir(&cgroup.0).ok()?;
+        let folder = parent.join(format!("plasmad-test-{}", std::process::id()));
+        fs::create_dir(&folder).ok()?;
+        let cgroup = Self(folder);
         fs::write(cgroup.0.join(file), bytes.to_string()).ok()?;
         Some(cgroup)
     }
