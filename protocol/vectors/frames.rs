@@ -113,6 +113,16 @@ pub fn invalid() -> Vec<Invalid> {
             DecodeError::BadValue("flag byte"),
         ),
         body("listed without an end", frame(RESPONSE | 15, &[1]), DecodeError::Truncated),
+        body("subscribe with an existing byte of 2", frame(18, &[2, 1, 0, 0, 0]), DecodeError::BadValue("flag byte")),
+        body(
+            "change of a kind unknown",
+            frame(RESPONSE | 18, &{
+                let mut body = [7; 8 + 4 + 41];
+                body[8..12].copy_from_slice(&1u32.to_le_bytes());
+                body
+            }),
+            DecodeError::BadValue("ChangeKind"),
+        ),
         body("refusal of code 0", frame(frame::ERROR, &[0, 0, 0, 0, 0, 0]), DecodeError::BadValue("ErrorCode")),
         body("refusal that isn't UTF-8", frame(frame::ERROR, &[1, 0, 0, 1, 0, 0xFF, 0]), DecodeError::BadValue("text")),
     ]

@@ -5,7 +5,7 @@ use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits::{FOREVER, MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::{
     Abort, Cancel, Contains, Create, Delete, Evict, Get, Goodbye, Hello, InlineObject, List, NewObject, Ping, Put,
-    Release, Ring, Seal, Stat, Stats, Wait,
+    Release, Ring, Seal, Stat, Stats, Subscribe, Wait,
 };
 use plasmad_wire::{Format, Handle, ObjectId, Pin, Request, Role};
 
@@ -64,6 +64,8 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("list", Request::List(List { cursor: 17, limit: 1024 })),
         ("stats", Request::Stats(Stats {})),
         ("evict", Request::Evict(Evict { bytes: 1 << 30 })),
+        ("subscribe", Request::Subscribe(Subscribe { existing: false, queue_max: 1 })),
+        ("subscribe to all there is", Request::Subscribe(Subscribe { existing: true, queue_max: 65_536 })),
         ("ring", Request::Ring(Ring {})),
     ]
 }

@@ -5,11 +5,11 @@ use plasmad_wire::error::{Full, Holder};
 use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits;
 use plasmad_wire::response::{
-    Count, Created, CreatedObject, Evicted, ExtentInfo, FilePlace, Got, GotObject, Listed, ObjectInfo, Pong, Present,
-    StatsDocument, Welcome,
+    Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, FilePlace, Got, GotObject, Listed, ObjectInfo, Pong,
+    Present, StatsDocument, Welcome,
 };
 use plasmad_wire::value::{GetStatus, ObjectState};
-use plasmad_wire::{ErrorBody, ErrorCode, Format, Handle, Location, ObjectId, Pin, Response, Role};
+use plasmad_wire::{Change, ChangeKind, ErrorBody, ErrorCode, Format, Handle, Location, ObjectId, Pin, Response, Role};
 
 /// Every kind at least once, and every error code.
 pub fn responses() -> Vec<(&'static str, u16, Response)> {
@@ -46,9 +46,21 @@ pub fn responses() -> Vec<(&'static str, u16, Response)> {
         ("the last page of a list", 15, Response::Listed(Listed { total: 0, next: None, objects: Vec::new() })),
         ("stats", 16, Response::Stats(StatsDocument { json: Blob(br#"{"schema":1}"#.to_vec()) })),
         ("evicted", 17, Response::Evicted(Evicted { asked_bytes: 1, freed_bytes: 4096, dropped: 1, spilled: 0 })),
+        ("no changes yet", 18, Response::Changes(Changes { lost: 0, changes: Vec::new() })),
+        ("changes of every kind behind a gap", 18, Response::Changes(Changes { lost: u64::MAX, changes: changes() })),
     ];
     all.extend(ErrorCode::ALL.iter().map(|code| ("refusal", 5, refusal(*code))));
     all
+}
+
+fn changes() -> Vec<Change> {
+    let change = |kind: &ChangeKind| Change {
+        kind: *kind,
+        id: ObjectId::new([*kind as u8 + 1; 28]),
+        data_bytes: 1 << 40,
+        metadata_bytes: 65_536,
+    };
+    ChangeKind::ALL.iter().map(change).collect()
 }
 
 fn welcome() -> Welcome {

@@ -30,7 +30,7 @@ fn every_request_is_there_and_survives_a_round_trip() {
 #[test]
 fn every_answer_is_there_and_survives_a_round_trip() {
     let responses = responses();
-    for kind in (4..=17).chain([1]) {
+    for kind in (4..=18).chain([1]) {
         let found = responses
             .iter()
             .any(|(_, answered, response)| *answered == kind && !matches!(response, Response::Error(_)));
@@ -81,7 +81,7 @@ fn the_specification_names_every_kind_code_and_limit() {
         let row = format!("| {} | {code:?} |", *code as u16);
         assert!(spec.contains(&row), "SPEC.md lacks error code {row}");
     }
-    let limits: [(&str, u64); 11] = [
+    let limits: [(&str, u64); 13] = [
         ("PROTOCOL_VERSION", limits::PROTOCOL_VERSION.into()),
         ("FRAME_BODY_BYTES_MAX", limits::FRAME_BODY_BYTES_MAX.into()),
         ("ITEMS_MAX", limits::ITEMS_MAX.into()),
@@ -91,6 +91,8 @@ fn the_specification_names_every_kind_code_and_limit() {
         ("TEXT_BYTES_MAX", limits::TEXT_BYTES_MAX as u64),
         ("HOLDERS_MAX", limits::HOLDERS_MAX as u64),
         ("LIST_ITEMS_MAX", limits::LIST_ITEMS_MAX.into()),
+        ("CHANGES_MAX", limits::CHANGES_MAX.into()),
+        ("CHANGES_QUEUED_MAX", limits::CHANGES_QUEUED_MAX.into()),
         ("FDS_MAX", limits::FDS_MAX as u64),
         ("SOCKET_PATH_BYTES_MAX", limits::SOCKET_PATH_BYTES_MAX as u64),
     ];

@@ -40,6 +40,7 @@ pub(crate) fn meaning(request: Request) -> Meaning {
         Request::Ring(_) => return Meaning::Rung,
         Request::Cancel(cancel) => return Meaning::Cancel(cancel.target),
         Request::Ping(_) => return Meaning::Answer(Response::Pong(Pong { epoch: EPOCH, ready: true })),
+        Request::Subscribe(_) => return Meaning::Answer(refusals::unknown(18)),
         Request::Create(create) => {
             let objects = create.objects.into_iter().map(wanted).collect();
             Verb::Create { timeout_ns: create.timeout_ns, objects }

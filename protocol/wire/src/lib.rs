@@ -32,4 +32,4 @@ pub use error::{ErrorBody, ErrorCode};
 pub use frame::Header;
 pub use request::Request;
 pub use response::Response;
-pub use value::{Extent, Format, Handle, Location, ObjectId, Pin, Role};
+pub use value::{Change, ChangeKind, Extent, Format, Handle, Location, ObjectId, Pin, Role};

@@ -32,6 +32,12 @@ pub const HOLDERS_MAX: usize = 16;
 /// Objects described in one `List` answer.
 pub const LIST_ITEMS_MAX: u32 = 1024;
 
+/// Changes in one `Changes` frame.
+pub const CHANGES_MAX: u32 = 1024;
+
+/// Changes the daemon keeps for a subscriber that doesn't read; each takes 48 bytes of its memory.
+pub const CHANGES_QUEUED_MAX: u32 = 1 << 20;
+
 /// Descriptors passed with one frame.
 pub const FDS_MAX: usize = 8;
 

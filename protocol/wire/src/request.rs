@@ -193,6 +193,16 @@ message! {
 }
 
 message! {
+    /// Asks to be told of every change from now on. Answered again and again, until it is cancelled.
+    pub struct Subscribe {
+        /// Tell of all sealed objects first.
+        pub existing: bool,
+        /// Changes the daemon keeps while the client doesn't read; 1 to [`crate::limits::CHANGES_QUEUED_MAX`].
+        pub queue_max: u32,
+    }
+}
+
+message! {
     /// The client released something by itself, while the index said that this is wanted. Never answered.
     pub struct Ring {}
 }
@@ -265,6 +275,8 @@ requests! {
     Stats = 16,
     /// See [`Evict`].
     Evict = 17,
+    /// See [`Subscribe`].
+    Subscribe = 18,
     /// See [`Ring`].
-    Ring = 18,
+    Ring = 19,
 }

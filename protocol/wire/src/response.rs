@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::codec::{Blob, DecodeError, Wire, decode_all, message};
 use crate::error::{ErrorBody, Holder};
 use crate::frame;
-use crate::value::{Format, GetStatus, Handle, Location, ObjectId, ObjectState, Pin, Role};
+use crate::value::{Change, Format, GetStatus, Handle, Location, ObjectId, ObjectState, Pin, Role};
 
 message! {
     /// Answers `Hello`. With it come the arena's descriptors: for each segment a read-only one, then, for
@@ -201,6 +201,16 @@ message! {
     }
 }
 
+message! {
+    /// Answers `Subscribe`: at once without any change, then whenever something happened.
+    pub struct Changes {
+        /// So many changes before these were dropped, because the client didn't read in time.
+        pub lost: u64,
+        /// In the order in which they happened, at most [`crate::limits::CHANGES_MAX`].
+        pub changes: Vec<Change>,
+    }
+}
+
 macro_rules! responses {
     ($($(#[$doc:meta])* $variant:ident($body:ident): $($kind:literal)|+;)*) => {
         /// An answer of any kind. The kind on the wire is the request's with the high bit set.
@@ -259,4 +269,6 @@ responses! {
     Stats(StatsDocument): 16;
     /// See [`Evicted`].
     Evicted(Evicted): 17;
+    /// See [`Changes`].
+    Changes(Changes): 18;
 }

@@ -154,6 +154,38 @@ code! {
     }
 }
 
+message! {
+    /// Something that happened to an object, as subscribers hear it. Encoded in 41 bytes.
+    pub struct Change {
+        /// What happened.
+        pub kind: ChangeKind,
+        /// To which object.
+        pub id: ObjectId,
+        /// Length of its data.
+        pub data_bytes: u64,
+        /// Length of its metadata.
+        pub metadata_bytes: u32,
+    }
+}
+
+impl Copy for Change {}
+
+code! {
+    /// What can happen to an object that others can see.
+    pub enum ChangeKind: u8 {
+        /// Its creator published it; or it was there already when the subscription began.
+        Sealed = 0,
+        /// Somebody deleted it.
+        Deleted = 1,
+        /// The store dropped it to make room.
+        Evicted = 2,
+        /// It is on disk and its memory is taken back.
+        Spilled = 3,
+        /// It is in memory again.
+        Restored = 4,
+    }
+}
+
 code! {
     /// What a connection may do.
     pub enum Role: u8 {
