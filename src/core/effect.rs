@@ -58,6 +58,8 @@ pub enum Reply {
         /// A page of them.
         objects: Vec<Description>,
     },
+    /// To subscribe, once; what happens from now on is taken from the store.
+    Subscribed,
     /// To stats.
     Stats(Box<Snapshot>),
     /// To evict.

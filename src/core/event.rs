@@ -127,6 +127,13 @@ pub enum Verb {
     },
     /// The store's own numbers.
     Stats,
+    /// Hear of every change from now on.
+    Subscribe {
+        /// And first of all that is sealed.
+        existing: bool,
+        /// How many changes to keep for a subscriber that doesn't take them.
+        queue_max: u32,
+    },
     /// Make room now.
     Evict {
         /// How much.

@@ -5,12 +5,13 @@
 //!
 //! This file holds the entrance and what all verbs share; the verbs stand in `store/`:
 //! `make` (create, seal, abort), `read` (get, release, wait, contains), `remove` (delete, evict, departures),
-//! `inspect` (stat, list, stats).
+//! `inspect` (stat, list, stats), `watch` (subscribe).
 
 mod inspect;
 mod make;
 mod read;
 mod remove;
+mod watch;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -23,9 +24,9 @@ use crate::clients::{ClientId, Clients, Ledger};
 use crate::effect::{Effect, Refusal, Reply};
 use crate::event::{Event, RequestTag, Verb};
 use crate::eviction::{Recency, WhenFull};
-use crate::queue::{CreateQueue, Deadlines, GetWaits, WaitKey};
+use crate::queue::{CreateQueue, Deadlines, GetWaits, Subscriptions, WaitKey};
 use crate::residence::Residence;
-use crate::slot::{SlotNumber, SlotSet, SlotTable};
+use crate::slot::{Move, SlotNumber, SlotSet, SlotTable};
 use crate::stats::Totals;
 
 /// What the store is made with.
@@ -51,6 +52,7 @@ pub struct Store {
     creates: CreateQueue,
     gets: GetWaits,
     deadlines: Deadlines,
+    subscriptions: Subscriptions,
     /// Deleted objects whose memory waits for the last release.
     doomed: Vec<SlotNumber>,
     /// A doomed object may have lost its last pin since the last sweep.
@@ -79,6 +81,7 @@ impl Store {
             creates: CreateQueue::default(),
             gets: GetWaits::default(),
             deadlines: Deadlines::default(),
+            subscriptions: Subscriptions::default(),
             doomed: Vec::new(),
             sweep_due: false,
             room_changed: false,
@@ -143,12 +146,16 @@ impl Store {
             Verb::Stat { id } => self.stat(turn, id),
             Verb::List { cursor, limit } => Ok(self.list(turn, cursor, limit)),
             Verb::Stats => Ok(Reply::Stats(Box::new(self.snapshot(turn)))),
+            Verb::Subscribe { existing, queue_max } => self.subscribe(client, tag, existing, queue_max),
             Verb::Evict { bytes } => Ok(self.evict(turn, bytes)),
         };
         self.answer(turn, client, tag, answer);
     }
 
     fn cancelled<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, number: u64) {
+        if let Some(tag) = self.unsubscribe(client, number) {
+            return self.answer(turn, client, tag, Err(Refusal::Cancelled));
+        }
         let key = self.clients.ledger(client).and_then(|ledger| ledger.waiting.get(&number).copied());
         if let Some((client, tag)) = key.and_then(|key| self.stop_waiting(key)) {
             self.answer(turn, client, tag, Err(Refusal::Cancelled));
@@ -180,6 +187,16 @@ impl Store {
             Reply::Refused(refusal)
         });
         turn.effects.push(Effect::Reply { client, tag, reply });
+    }
+
+    /// Moves an object on, and notes it for subscribers.
+    fn advance(&mut self, slot: SlotNumber, made: Move) {
+        self.slots.advance(slot, made);
+        if !self.subscriptions.is_empty()
+            && let Some(kind) = made.change()
+        {
+            self.subscriptions.note(kind, slot, &self.slots[slot]);
+        }
     }
 
     /// Notes that a request waits, so that it can be taken back.
@@ -216,7 +233,8 @@ impl Store {
     fn may_wait(&mut self, client: ClientId, tag: RequestTag, bytes: u64) -> Result<(), Refusal> {
         let ledger = self.clients.ledger(client);
         let Some(Ledger { waiting, waiting_bytes, .. }) = ledger else { return Err(Refusal::Cancelled) };
-        if waiting.contains_key(&tag.number) {
+        let subscription = self.subscriptions.number(client) == Some(tag.number);
+        if subscription || waiting.contains_key(&tag.number) {
             return Err(Refusal::Malformed("a request with this number is waiting already"));
         }
         if waiting.len() >= WAITING_MAX {
@@ -248,6 +266,7 @@ fn readers_may(verb: &Verb) -> bool {
         | Verb::Wait { .. }
         | Verb::Stat { .. }
         | Verb::List { .. }
+        | Verb::Subscribe { .. }
         | Verb::Stats => true,
     }
 }

@@ -8,8 +8,8 @@ use plasmad_wire::error::ErrorBody;
 use plasmad_wire::limits::PUT_INLINE_BYTES_MAX;
 use plasmad_wire::request::{InlineObject, NewObject};
 use plasmad_wire::response::{
-    Count, Created, CreatedObject, Evicted, ExtentInfo, Got as GotResponse, GotObject, Listed, ObjectInfo, Pong,
-    Present, StatsDocument,
+    Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, Got as GotResponse, GotObject, Listed, ObjectInfo,
+    Pong, Present, StatsDocument,
 };
 use plasmad_wire::value::{GetStatus, Handle, Pin};
 use plasmad_wire::{Format, Location, Request, Response};
@@ -40,7 +40,6 @@ pub(crate) fn meaning(request: Request) -> Meaning {
         Request::Ring(_) => return Meaning::Rung,
         Request::Cancel(cancel) => return Meaning::Cancel(cancel.target),
         Request::Ping(_) => return Meaning::Answer(Response::Pong(Pong { epoch: EPOCH, ready: true })),
-        Request::Subscribe(_) => return Meaning::Answer(refusals::unknown(18)),
         Request::Create(create) => {
             let objects = create.objects.into_iter().map(wanted).collect();
             Verb::Create { timeout_ns: create.timeout_ns, objects }
@@ -64,6 +63,7 @@ pub(crate) fn meaning(request: Request) -> Meaning {
         Request::Stat(stat) => Verb::Stat { id: stat.id },
         Request::List(list) => Verb::List { cursor: list.cursor, limit: list.limit },
         Request::Stats(_) => Verb::Stats,
+        Request::Subscribe(wanted) => Verb::Subscribe { existing: wanted.existing, queue_max: wanted.queue_max },
         Request::Evict(evict) => Verb::Evict { bytes: evict.bytes },
     })
 }
@@ -94,6 +94,7 @@ pub(crate) fn response(
             let objects = objects.iter().map(|object| info(object, clients, clock)).collect();
             Response::Listed(Listed { total, next, objects })
         }
+        Reply::Subscribed => Response::Changes(Changes { lost: 0, changes: Vec::new() }),
         Reply::Stats(snapshot) => Response::Stats(StatsDocument { json: Blob(stats(&snapshot)) }),
         Reply::Evicted { asked_bytes, freed_bytes, dropped } => {
             Response::Evicted(Evicted { asked_bytes, freed_bytes, dropped, spilled: 0 })

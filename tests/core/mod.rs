@@ -3,6 +3,7 @@
 mod creates;
 mod departures;
 mod shared;
+mod subscriptions;
 
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::{ClientId, Config, Effect, Event, Nanos, Reply, RequestTag, Store, Verb, WhenFull};

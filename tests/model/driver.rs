@@ -60,6 +60,7 @@ impl Driver {
                 continue;
             }
             self.operate(step.now, step.event)?;
+            self.subscribers_take(step.takes)?;
         }
         self.faulty.pages.set_fill_fails(false);
         self.empty_the_store()
@@ -76,6 +77,24 @@ impl Driver {
         let followed = self.model.follow(now, event.clone(), &mut said).and_then(|()| said.finish());
         let compared = followed.and_then(|()| self.compare());
         compared.map_err(|violation| Violation(format!("{}\n   after {event:?}", violation.0)))
+    }
+
+    /// Each subscriber takes up to so many changes, and hears what it should.
+    fn subscribers_take(&mut self, changes_max: usize) -> Checked {
+        let subscribers: Vec<ClientId> = self.model.subscribers.keys().copied().collect();
+        for client in subscribers.into_iter().filter(|_| changes_max > 0) {
+            let mut heard = self.store.take_changes(client, changes_max);
+            heard.iter_mut().for_each(|heard| self.faulty.corrupt_heard(heard));
+            let Some(heard) = heard else {
+                return Err(Violation(format!("{client:?} has no subscription")));
+            };
+            let expected = self.model.heard(client, &heard);
+            ensure!(Some(&heard) == expected.as_ref(), "{client:?} has heard {heard:?}\n   not {expected:?}");
+            // A walk that told everything has still to see that nothing more is there.
+            let more = (self.store.has_changes(client), self.model.has_changes(client));
+            ensure!(more.0 || !more.1, "{client:?} has more to hear: {more:?}");
+        }
+        Ok(())
     }
 
     fn compare(&mut self) -> Checked {
@@ -99,6 +118,10 @@ impl Driver {
 
     /// When all clients are gone and everything is deleted, the arena is one hole again.
     fn empty_the_store(&mut self) -> Checked {
+        // A walk may need one look more than it has objects to tell of.
+        [SLOTS as usize; 3].into_iter().try_for_each(|changes_max| self.subscribers_take(changes_max))?;
+        let waiting = self.model.subscribers.keys().find(|client| self.store.has_changes(**client));
+        ensure!(waiting.is_none(), "{waiting:?} has heard everything and is told to wait");
         let now = self.model.now;
         self.workload.farewell().into_iter().try_for_each(|event| self.operate(now, event))?;
         self.operate(now, Event::ClientJoined { client: LAST, role: Role::Writer })?;

@@ -23,6 +23,10 @@ impl Model {
             // The rest of it is what every event does: whoever waits for room is looked at.
             Event::Rung => self.sweep_due |= self.objects.values().any(|object| object.doomed),
             Event::Cancelled { client, number } => {
+                if let Some(tag) = self.subscription(client).filter(|tag| tag.number == number) {
+                    self.subscribers.remove(&client);
+                    self.answer(said, client, tag, Err(Refusal::Cancelled))?;
+                }
                 let mine = |wait: &Wait| wait.client == client && wait.tag.number == number;
                 if let Some(number) = self.waits.iter().find(|(_, wait)| mine(wait)).map(|(number, _)| *number) {
                     let tag = self.waits.remove(&number).expect("it was found").tag;
@@ -60,6 +64,7 @@ impl Model {
             Verb::Contains { ids } => Ok(self.present(&ids)),
             Verb::Stat { id } => self.stat(id),
             Verb::List { cursor, limit } => Ok(self.list(cursor, limit)),
+            Verb::Subscribe { existing, queue_max } => self.subscribe(client, tag, existing, queue_max),
             Verb::Stats => return self.stats(said, client, tag),
             Verb::Evict { bytes } => Ok(self.evict(said, bytes)?),
         };
@@ -80,7 +85,8 @@ impl Model {
 
     pub(super) fn may_wait(&self, client: ClientId, tag: RequestTag) -> Result<(), Refusal> {
         let waiting: Vec<u64> = self.waits.values().filter(|it| it.client == client).map(|it| it.tag.number).collect();
-        if waiting.contains(&tag.number) {
+        let subscription = self.subscription(client).map(|it| it.number);
+        if waiting.iter().chain(&subscription).any(|number| *number == tag.number) {
             return Err(Refusal::Malformed("a request with this number is waiting already"));
         }
         if waiting.len() >= WAITING_MAX {
@@ -119,6 +125,7 @@ impl Model {
 
     fn connection_closed(&mut self, said: &mut Transcript, client: ClientId) -> Checked {
         self.waits.retain(|_, wait| wait.client != client);
+        self.subscribers.remove(&client);
         let unsealed = self.unsealed(client);
         let Some(known) = self.clients.get_mut(&client) else { return Ok(()) };
         known.connected = false;
@@ -130,6 +137,7 @@ impl Model {
 
     fn client_gone(&mut self, said: &mut Transcript, client: ClientId) -> Checked {
         self.waits.retain(|_, wait| wait.client != client);
+        self.subscribers.remove(&client);
         let unsealed = self.unsealed(client);
         if self.clients.remove(&client).is_none() {
             return Ok(());

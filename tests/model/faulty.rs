@@ -1,5 +1,6 @@
 //! Shared memory that can be broken on purpose, to see that the checker notices.
 
+use plasmad_core::queue::Heard;
 use plasmad_core::residence::{FillFailed, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Effect, Event, Reply, Residence, SlotNumber, Verb};
@@ -36,6 +37,8 @@ pub(super) enum Fault {
     ShiftsExtents,
     /// Clients are never asked to ring.
     WantsNothing,
+    /// The first change of five or more is not told.
+    LosesChange,
 }
 
 impl Faulty {
@@ -61,7 +64,15 @@ impl Faulty {
             | Fault::ScansNothing
             | Fault::RetractsPinned
             | Fault::PublishesStale
-            | Fault::WantsNothing => {}
+            | Fault::WantsNothing
+            | Fault::LosesChange => {}
+        }
+    }
+
+    /// What is wrong with what subscribers hear.
+    pub(super) fn corrupt_heard(&self, heard: &mut Heard) {
+        if self.fault == Fault::LosesChange && heard.changes.len() >= 5 {
+            heard.changes.remove(0);
         }
     }
 

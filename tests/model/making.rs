@@ -5,7 +5,7 @@ use plasmad_core::event::Wanted;
 use plasmad_core::residence::Record;
 use plasmad_core::{ClientId, Refusal, Reply, RequestTag};
 use plasmad_wire::limits::METADATA_BYTES_MAX;
-use plasmad_wire::{Extent, Handle, ObjectId};
+use plasmad_wire::{ChangeKind, Extent, Handle, ObjectId};
 
 use super::state::{Model, Object, Purpose, reserved};
 use super::transcript::Transcript;
@@ -248,6 +248,7 @@ impl Model {
         let object = object.clone();
         said.call(Call::Publish(plasmad_core::SlotNumber(slot), object.record))?;
         self.totals.seals += 1;
+        self.note(ChangeKind::Sealed, slot);
         if self.may_drop(&object) {
             self.recency.push(slot);
         }

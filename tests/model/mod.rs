@@ -10,7 +10,7 @@
 //! | file | what |
 //! |---|---|
 //! | `driver` | core and model side by side |
-//! | `events`, `making`, `reading`, `removing`, `inspecting` | what each verb means |
+//! | `events`, `making`, `reading`, `removing`, `inspecting`, `watching` | what each verb means |
 //! | `rules` | placement, and who may make room |
 //! | `state`, `transcript` | the model's objects; what the core said about one event |
 //! | `faulty` | broken on purpose, to prove that the checker sees it |
@@ -25,6 +25,7 @@ mod removing;
 mod rules;
 mod state;
 mod transcript;
+mod watching;
 
 use self::driver::{Failure, run};
 use self::faulty::Fault;
@@ -48,12 +49,13 @@ fn the_model_notices_every_fault() {
         (Fault::ForgetsPins, "pages hold"),
         (Fault::ScansNothing, "Free("),
         (Fault::RetractsPinned, "under a pin"),
-        (Fault::PublishesStale, "was used before"),
+        (Fault::PublishesStale, "expected Publish("),
         (Fault::MiscountsReply, "found Some(Reply"),
         (Fault::LosesReply, "no room for"),
         (Fault::SwapsReplies, "found Some(Reply"),
         (Fault::ShiftsExtents, "lies on"),
         (Fault::WantsNothing, "asked to ring"),
+        (Fault::LosesChange, "has heard"),
     ];
     for (fault, expected) in faults {
         // Seed 1 evicts when it is full, so that every fault has its occasion.

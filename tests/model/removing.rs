@@ -1,7 +1,7 @@
 //! Delete, evict, and freeing what was deleted.
 
 use plasmad_core::{Refusal, Reply, SlotNumber};
-use plasmad_wire::ObjectId;
+use plasmad_wire::{ChangeKind, ObjectId};
 
 use super::state::{Model, reserved};
 use super::transcript::Transcript;
@@ -19,6 +19,7 @@ impl Model {
         for (_, slot) in &found {
             said.call(Call::Doom(SlotNumber(*slot)))?;
             self.objects.entry(*slot).and_modify(|object| object.doomed = true);
+            self.note(ChangeKind::Deleted, *slot);
             self.recency.retain(|other| other != slot);
             self.doomed.push(*slot);
         }
@@ -66,6 +67,7 @@ impl Model {
         self.totals.evictions += 1;
         self.totals.evicted_bytes += reserved(self.objects[&slot].record.extent.bytes);
         self.recency.retain(|other| *other != slot);
+        self.note(ChangeKind::Evicted, slot);
         self.free(said, slot)
     }
 

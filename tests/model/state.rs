@@ -9,6 +9,8 @@ use plasmad_core::{ClientId, Config, Nanos, RequestTag};
 use plasmad_wire::limits::FOREVER;
 use plasmad_wire::{Extent, Handle, ObjectId, Role};
 
+use super::watching::Subscriber;
+
 /// A store without allocator, index, queues or counters.
 pub(super) struct Model {
     pub(super) config: Config,
@@ -24,6 +26,7 @@ pub(super) struct Model {
     /// Deleted and not freed, oldest first.
     pub(super) doomed: Vec<u32>,
     pub(super) clients: BTreeMap<ClientId, Client>,
+    pub(super) subscribers: BTreeMap<ClientId, Subscriber>,
     /// Requests that wait, in the order they came.
     pub(super) waits: BTreeMap<u64, Wait>,
     pub(super) next_wait: u64,
@@ -52,6 +55,10 @@ pub(super) struct Seen {
     pub(super) pages_full: u64,
     /// The table was full.
     pub(super) tables_full: u64,
+    /// A change was dropped for a subscriber that didn't read.
+    pub(super) changes_lost: u64,
+    /// A subscriber was told of objects that were there.
+    pub(super) existing_told: u64,
 }
 
 /// An object, sealed unless `sealed_at` is missing.
@@ -103,6 +110,8 @@ impl Seen {
             total(|seen| seen.kept_for_pins),
             total(|seen| seen.pages_full),
             total(|seen| seen.tables_full),
+            total(|seen| seen.changes_lost),
+            total(|seen| seen.existing_told),
         ];
         counts.into_iter().min().unwrap_or(0)
     }
@@ -120,6 +129,7 @@ impl Model {
             recency: Vec::new(),
             doomed: Vec::new(),
             clients: BTreeMap::new(),
+            subscribers: BTreeMap::new(),
             waits: BTreeMap::new(),
             next_wait: 0,
             sweep_due: false,

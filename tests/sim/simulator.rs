@@ -143,6 +143,8 @@ impl Simulator {
                     self.unsealed.remove(&(handle.slot, handle.generation));
                 }
             }
+            // Answered again when it is cancelled.
+            Reply::Subscribed => _ = self.open.insert((client, tag.number), None),
             Reply::Got { objects, .. } => objects.into_iter().try_for_each(|got| self.check_got(got))?,
             _ => {}
         }

@@ -20,6 +20,8 @@ pub(crate) struct Step {
     pub(crate) event: Event,
     /// The arena cannot be written meanwhile.
     pub(crate) fill_fails: bool,
+    /// Then subscribers take up to so many changes each; 0: they don't.
+    pub(crate) takes: usize,
 }
 
 /// All clients of one run.
@@ -54,7 +56,8 @@ impl Workload {
     pub(crate) fn step(&mut self, deadline: Option<Nanos>) -> Step {
         self.now += self.random.below(400);
         let event = self.event(deadline);
-        Step { now: self.now, event, fill_fails: self.random.percent(2) }
+        let takes = if self.random.percent(20) { 1 + self.random.below(9) as usize } else { 0 };
+        Step { now: self.now, event, fill_fails: self.random.percent(2), takes }
     }
 
     /// Everybody leaves.
@@ -75,6 +78,8 @@ impl Workload {
             let Some(known) = self.clients.get_mut(client) else { continue };
             known.waiting.retain(|number| *number != tag.number);
             match reply {
+                // Answered, and yet to be cancelled like what waits.
+                Reply::Subscribed => known.waiting.push(tag.number),
                 Reply::Created(made) => known.unsealed.extend(made.iter().map(|(handle, _)| *handle)),
                 Reply::Got { objects, .. } => known.pins.extend(objects.iter().filter_map(|it| match it {
                     Got::Pinned(pin, _) => Some(*pin),
@@ -106,7 +111,8 @@ impl Workload {
             83..85 => Verb::List { cursor: self.random.below(30) as u32, limit: self.random.below(20) as u32 },
             85..88 => Verb::Stats,
             88..90 => Verb::Evict { bytes: self.bytes() },
-            90..93 => return self.cancel(client),
+            90..92 => Verb::Subscribe { existing: self.random.percent(60), queue_max: self.random.below(12) as u32 },
+            92..95 => return self.cancel(client),
             _ => return self.time_passes(deadline),
         };
         let number = self.number(client);

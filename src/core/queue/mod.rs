@@ -1,12 +1,14 @@
-//! Requests that wait: creates for room, gets for objects. Deadlines of both.
+//! Requests that wait: creates for room, gets for objects, with deadlines; subscriptions for whatever happens.
 
 mod creates;
 mod deadlines;
 mod gets;
+mod subscriptions;
 
 pub use creates::{CreateQueue, CreateWait};
 pub use deadlines::{Deadlines, deadline};
 pub use gets::{GetWait, GetWaits, Purpose, distinct};
+pub use subscriptions::{Heard, Subscriptions};
 
 /// A request that waits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

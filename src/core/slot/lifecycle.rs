@@ -16,6 +16,8 @@
 //! Invariant: an object has an extent in every state but `Free`, `Spilled`; it can be found by its id in every
 //! state but `Free` and `Doomed`. The moves to and from disk are defined here and made by nobody yet.
 
+use plasmad_wire::ChangeKind;
+
 /// Where an object is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
@@ -71,6 +73,26 @@ pub struct IllegalMove {
     pub from: State,
     /// What was tried.
     pub tried: Move,
+}
+
+impl Move {
+    /// What subscribers hear of it, if anything.
+    pub fn change(self) -> Option<ChangeKind> {
+        match self {
+            Move::Seal => Some(ChangeKind::Sealed),
+            Move::Delete => Some(ChangeKind::Deleted),
+            Move::Evict => Some(ChangeKind::Evicted),
+            Move::SpillDone => Some(ChangeKind::Spilled),
+            Move::RestoreDone => Some(ChangeKind::Restored),
+            Move::Create
+            | Move::Abort
+            | Move::LastRelease
+            | Move::SpillStart
+            | Move::SpillFailed
+            | Move::RestoreStart
+            | Move::RestoreFailed => None,
+        }
+    }
 }
 
 impl State {
@@ -136,6 +158,22 @@ mod tests {
         Move::RestoreDone,
         Move::RestoreFailed,
     ];
+
+    #[test]
+    fn subscribers_hear_what_changes_for_readers() {
+        // In the order of `MOVES`; '-' is not spoken of.
+        for (made, expected) in MOVES.into_iter().zip("-S-DE--P--R-".chars()) {
+            let heard = match made.change() {
+                None => '-',
+                Some(ChangeKind::Sealed) => 'S',
+                Some(ChangeKind::Deleted) => 'D',
+                Some(ChangeKind::Evicted) => 'E',
+                Some(ChangeKind::Spilled) => 'P',
+                Some(ChangeKind::Restored) => 'R',
+            };
+            assert_eq!(heard, expected, "{made:?}");
+        }
+    }
 
     #[test]
     fn every_state_meets_every_move() {

@@ -4,6 +4,7 @@
 //! whenever its object goes, so a handle kept too long names nothing instead of the next tenant.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use hashbrown::HashTable;
 use plasmad_wire::{Extent, Format, Handle, Location, ObjectId};
@@ -39,6 +40,8 @@ pub struct Slot {
     pub created_at: Nanos,
     /// When it was sealed.
     pub sealed_at: Option<Nanos>,
+    /// The number of its seal among all of this store; 0 until then.
+    pub seal: u64,
 }
 
 impl Slot {
@@ -132,6 +135,7 @@ impl SlotTable {
             evictable: wanted.evictable,
             created_at: now,
             sealed_at: None,
+            seal: 0,
         };
         match self.slots.get_mut(slot.0 as usize) {
             Some(place) => *place = object,
@@ -161,15 +165,26 @@ impl SlotTable {
         }
     }
 
-    /// Notes when an object was sealed.
-    pub fn note_sealed(&mut self, slot: SlotNumber, now: Nanos) {
-        self.slots[slot.0 as usize].sealed_at = Some(now);
+    /// Notes when an object was sealed, and the number of its seal.
+    pub fn note_sealed(&mut self, slot: SlotNumber, now: Nanos, seal: u64) {
+        let object = &mut self.slots[slot.0 as usize];
+        (object.sealed_at, object.seal) = (Some(now), seal);
     }
 
     /// Slots that are not free, from `first` on.
     pub fn occupied_from(&self, first: u32) -> impl Iterator<Item = (SlotNumber, &Slot)> {
-        let slots = self.slots.iter().enumerate().skip(first as usize);
+        self.occupied_in(first..u32::MAX)
+    }
+
+    /// Slots that are not free, of a range that may end behind the last.
+    pub fn occupied_in(&self, range: Range<u32>) -> impl Iterator<Item = (SlotNumber, &Slot)> {
+        let slots = self.slots.iter().enumerate().take(range.end as usize).skip(range.start as usize);
         slots.filter(|(_, slot)| slot.state != State::Free).map(|(number, slot)| (SlotNumber(number as u32), slot))
+    }
+
+    /// How many slots hold an object or have held one; those behind never have.
+    pub fn ever_used_count(&self) -> usize {
+        self.slots.len()
     }
 
     /// How many slots are not free.

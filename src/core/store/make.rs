@@ -259,11 +259,11 @@ impl Store {
 
     fn seal_one<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, slot: SlotNumber) {
         self.no_longer_unsealed(client, slot);
-        self.slots.advance(slot, Move::Seal);
-        self.slots.note_sealed(slot, turn.now);
-        turn.residence.publish(slot, &self.slots[slot].record());
         self.sealed_count += 1;
         self.totals.seals += 1;
+        self.slots.note_sealed(slot, turn.now, self.totals.seals);
+        self.advance(slot, Move::Seal);
+        turn.residence.publish(slot, &self.slots[slot].record());
         if self.config.when_full.may_drop(self.slots[slot].evictable) {
             self.recency.insert(slot);
             self.droppable_bytes += self.slots[slot].extent.bytes;
@@ -277,7 +277,7 @@ impl Store {
     /// An unsealed object goes, by its creator's will or its death.
     pub(super) fn give_up(&mut self, client: ClientId, slot: SlotNumber) {
         self.no_longer_unsealed(client, slot);
-        self.slots.advance(slot, Move::Abort);
+        self.advance(slot, Move::Abort);
         self.arena.free(self.slots[slot].extent);
         self.totals.aborts += 1;
         self.room_changed = true;

@@ -20,7 +20,7 @@ impl Store {
         for slot in &slots {
             turn.residence.doom(*slot);
             self.no_longer_sealed(*slot);
-            self.slots.advance(*slot, Move::Delete);
+            self.advance(*slot, Move::Delete);
             self.doomed.push(*slot);
         }
         self.totals.deletes += slots.len() as u64;
@@ -40,7 +40,7 @@ impl Store {
         let (kept, freed): (Vec<_>, Vec<_>) = doomed.into_iter().partition(|slot| self.pinned.contains(*slot));
         self.doomed = kept;
         for slot in freed {
-            self.slots.advance(slot, Move::LastRelease);
+            self.advance(slot, Move::LastRelease);
             self.free(turn, slot);
         }
     }
@@ -98,7 +98,7 @@ impl Store {
         self.no_longer_sealed(slot);
         self.totals.evictions += 1;
         self.totals.evicted_bytes += self.arena.reserved_bytes(self.slots[slot].extent);
-        self.slots.advance(slot, Move::Evict);
+        self.advance(slot, Move::Evict);
         self.free(turn, slot);
     }
 
@@ -147,6 +147,7 @@ impl Store {
     }
 
     fn drop_waits(&mut self, client: ClientId) {
+        self.subscriptions.end(client);
         let Some(ledger) = self.clients.ledger(client) else { return };
         for key in core::mem::take(&mut ledger.waiting).into_values() {
             self.stop_waiting(key);
