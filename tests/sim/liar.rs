@@ -4,12 +4,12 @@
 //! nobody has; retractions fail for no reason. The truth is kept beside the lies: nothing may ever be freed, and no
 //! client that lives may be forgotten, under a true claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plasmad_core::residence::{FillFailed, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
-use plasmad_wire::{Extent, Handle, Pin};
+use plasmad_wire::{Extent, Handle, ObjectId, Pin};
 
 use crate::support::{Pages, Random};
 
@@ -67,6 +67,11 @@ impl Liar {
             }
         }
         made
+    }
+
+    /// The ids of all objects that can be seen.
+    pub(super) fn visible_ids(&self) -> BTreeSet<ObjectId> {
+        self.index.values().filter(|shown| shown.visible).map(|shown| shown.record.id).collect()
     }
 
     fn pin_unasked(&mut self) -> Option<(ClientId, Pin)> {

@@ -1,10 +1,11 @@
 //! The core under a seeded simulation: shared memory lies about pins, clients die, time jumps.
 //!
 //! Promises: nothing is given out twice while anybody claims it; nothing that waits is forgotten, or answered
-//! twice; when all are gone the arena is whole. A failure names its seed, and `PLASMAD_SEED=<seed> cargo test
+//! twice; who listens knows what is there; when all are gone the arena is whole. A failure names its seed, and `PLASMAD_SEED=<seed> cargo test
 //! --release sim` runs that one again. Clients whose connection is closed keep their claims and make no new ones.
 
 mod liar;
+mod listeners;
 mod simulator;
 
 use self::simulator::{Fault, run};
@@ -27,6 +28,7 @@ fn the_simulator_notices_every_fault() {
         (Fault::RetractsBlindly, "freed under a claim"),
         (Fault::LosesExpired, "not answered in time"),
         (Fault::BuriesTheLiving, "claims were forgotten"),
+        (Fault::SwallowsChanges, "believes in"),
     ];
     for (fault, expected) in faults {
         // Some seeds never come to it; in twenty of them it must show.

@@ -8,6 +8,7 @@ use plasmad_wire::limits::FOREVER;
 use plasmad_wire::{Extent, Handle, ObjectId, Role};
 
 use super::liar::Liar;
+use super::listeners::Listeners;
 use crate::support::{Checked, Violation, Workload, ensure, guarded};
 
 /// What is broken on purpose.
@@ -21,6 +22,8 @@ pub(super) enum Fault {
     LosesExpired,
     /// The processes of closed connections are dead to the core.
     BuriesTheLiving,
+    /// Now and then a change is taken and told to nobody.
+    SwallowsChanges,
 }
 
 /// Runs so many events; the seed decides all of them.
@@ -33,6 +36,7 @@ pub(super) fn run(seed: u64, events: u64, fault: Fault) -> Checked {
 struct Simulator {
     store: Store,
     liar: Liar,
+    listeners: Listeners,
     workload: Workload,
     fault: Fault,
     /// Requests without an answer, and when they must have one.
@@ -54,6 +58,7 @@ impl Simulator {
         Self {
             store: Store::new(config),
             liar,
+            listeners: Listeners::default(),
             workload: Workload::new(seed, CAPACITY_BYTES),
             fault,
             open: BTreeMap::new(),
@@ -73,6 +78,9 @@ impl Simulator {
             self.liar.pages.set_fill_fails(step.fill_fails);
             self.now = step.now;
             self.happens(step.event)?;
+            if step.takes > 0 {
+                self.subscribers_listen(4 * step.takes)?;
+            }
         }
         self.liar.pages.set_fill_fails(false);
         self.liar.honest = true;
@@ -119,6 +127,13 @@ impl Simulator {
         checked.map_err(|violation| Violation(format!("{}\n   after {event:?}", violation.0)))
     }
 
+    fn subscribers_listen(&mut self, changes_max: usize) -> Checked {
+        if self.fault == Fault::SwallowsChanges && self.count.is_multiple_of(3) {
+            self.listeners.swallow_one(&mut self.store);
+        }
+        self.listeners.listen(&mut self.store, changes_max, &self.liar.visible_ids())
+    }
+
     fn deadline(&self, verb: &Verb) -> Option<Nanos> {
         match verb {
             Verb::Create { timeout_ns, .. } | Verb::Get { timeout_ns, .. } | Verb::Wait { timeout_ns, .. } => {
@@ -144,7 +159,11 @@ impl Simulator {
                 }
             }
             // Answered again when it is cancelled.
-            Reply::Subscribed => _ = self.open.insert((client, tag.number), None),
+            Reply::Subscribed => {
+                self.open.insert((client, tag.number), None);
+                let knows = matches!(event, Event::Asked { verb: Verb::Subscribe { existing: true, .. }, .. });
+                self.listeners.join(client, knows);
+            }
             Reply::Got { objects, .. } => objects.into_iter().try_for_each(|got| self.check_got(got))?,
             _ => {}
         }
