@@ -9,6 +9,7 @@ mod it;
 mod model;
 mod shared;
 mod sim;
+mod subscriptions;
 mod support;
 mod tidy;
 mod torture;

@@ -2,6 +2,7 @@
 
 use plasmad_core::effect::{Description, Got};
 use plasmad_core::event::{Payload, Wanted};
+use plasmad_core::queue::Heard;
 use plasmad_core::{Reply, Verb};
 use plasmad_wire::codec::Blob;
 use plasmad_wire::error::ErrorBody;
@@ -106,6 +107,11 @@ pub(crate) fn response(
             full: refusals::numbers(&refusal, clients),
         }),
     }
+}
+
+/// What a subscriber hears, as it goes over the wire.
+pub(crate) fn changes(heard: Heard) -> Response {
+    Response::Changes(Changes { lost: heard.lost, changes: heard.changes })
 }
 
 fn wanted(object: NewObject) -> Wanted {

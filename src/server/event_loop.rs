@@ -8,6 +8,7 @@
 //! each ready connection   receive once, take some frames, ask the core
 //! each dead process       hear its last frames, then tell the core
 //! each effect             into an outbox
+//! each subscriber         some of what it has not heard, into its outbox
 //! each outbox             into its socket, as far as that takes it
 //! ```
 
@@ -40,6 +41,7 @@ use super::handshake::{self, Admitted};
 use super::limits::{self as bounds, Overdue};
 use super::refusals;
 use super::report::{Surroundings, document};
+use super::subscriptions;
 use crate::config::Config;
 use crate::memory::{Population, SharedMemory};
 
@@ -172,11 +174,14 @@ impl Engine {
     /// Carries out what was decided so far, and sends the answers.
     fn settle(&mut self) {
         self.carry_out();
+        self.wake_subscribers();
         self.flush();
     }
 
     fn until_next_turn(&self) -> Option<Duration> {
-        if !self.busy.is_empty() || self.more_to_accept {
+        // Closing a connection in a flush may have served those who wait.
+        let nothing_is_due = self.busy.is_empty() && self.unsent.is_empty() && self.effects.is_empty();
+        if !nothing_is_due || self.more_to_accept {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.store.next_deadline(), self.greeting.next_deadline(), self.unread.next_deadline()];
@@ -552,10 +557,19 @@ impl Engine {
         }
     }
 
+    fn wake_subscribers(&mut self) {
+        let fresh = self.store.take_fresh_subscribers();
+        self.unsent.extend(fresh.into_iter().filter_map(|client| self.clients.get(client)?.connection));
+    }
+
+    /// Sends what the sockets take. What subscribers have not heard follows as long as there is room for it.
     fn flush(&mut self) {
         let mut unsent = std::mem::take(&mut self.unsent);
         for key in unsent.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
+            if let Phase::Serving(client) = connection.phase {
+                subscriptions::refill(&mut connection.outbox, &mut self.store, client);
+            }
             match connection.outbox.flush(&mut connection.stream) {
                 Ok(true) if matches!(connection.phase, Phase::Closing) => self.close(key),
                 Ok(done) => {
@@ -565,11 +579,23 @@ impl Engine {
                         self.unread.push(self.clock.now(), key, serial, taken);
                     }
                     self.note_full(key, !done);
+                    self.go_on_with_changes(key, done);
                 }
                 Err(_) => self.close(key),
             }
         }
+        unsent.append(&mut self.unsent);
         self.unsent = unsent;
+    }
+
+    /// A subscriber that reads as fast as it is told has its next turn after the others.
+    fn go_on_with_changes(&mut self, key: usize, drained: bool) {
+        let Some(Phase::Serving(client)) = self.connections.get(key).map(|connection| &connection.phase) else {
+            return;
+        };
+        if drained && self.store.has_changes(*client) {
+            self.unsent.push(key);
+        }
     }
 
     fn note_full(&mut self, key: usize, is_full: bool) {

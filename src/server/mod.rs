@@ -5,6 +5,7 @@
 //! | `event_loop` | the loop: poll, read, decide, answer |
 //! | `connection` | one socket: bytes in, frames out of them |
 //! | `outbox` | answers on their way out |
+//! | `subscriptions` | what subscribers hear, on its way out |
 //! | `handshake` | who may come in, as what |
 //! | `limits` | what clients may take of the engine |
 //! | `dispatch` | requests to events, replies to responses: the only file that knows both |
@@ -23,6 +24,7 @@ mod limits;
 mod outbox;
 mod refusals;
 mod report;
+mod subscriptions;
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};

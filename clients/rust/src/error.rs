@@ -12,10 +12,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The time was up before all objects were there. What was found is unpinned again.
+    /// The time was up before all objects were there; what was found is unpinned again. Or before a subscriber heard
+    /// of anything.
     #[error("{}", timeout_sentence(pending))]
     Timeout {
-        /// Each object that was missing, and how.
+        /// Each object that was missing, and how; none for a subscriber.
         pending: Vec<(ObjectId, Pending)>,
     },
     /// No room, now or ever.
@@ -190,6 +191,9 @@ impl From<ErrorBody> for Error {
 }
 
 fn timeout_sentence(pending: &[(ObjectId, Pending)]) -> String {
+    if pending.is_empty() {
+        return "the time was up and nothing had happened".to_owned();
+    }
     let described = |(id, why): &(ObjectId, Pending)| match why {
         Pending::Absent => format!("{id} (absent)"),
         Pending::Unsealed => format!("{id} (created, not sealed yet)"),
@@ -217,6 +221,7 @@ mod tests {
         assert!(pending(1).to_string().contains(&"07".repeat(28)));
         assert!(pending(1).to_string().contains("1 object was not there"));
         assert!(pending(9).to_string().ends_with("and 5 more"));
+        assert_eq!(pending(0).to_string(), "the time was up and nothing had happened");
     }
 
     #[test]

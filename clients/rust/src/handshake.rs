@@ -19,16 +19,17 @@ use plasmad_wire::response::Welcome;
 use plasmad_wire::{Request, Response, Role};
 
 use crate::arena::Arena;
-use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::fast::Fast;
 use crate::incoming::Incoming;
 use crate::interrupt::{Interrupt, TICK};
 use crate::options::Options;
 
-/// A connection, the memory behind it, and what the daemon said of both.
+/// A socket after its handshake and what came behind that, the memory, and what the daemon said of both.
 pub(crate) struct Joined {
-    pub(crate) connection: Connection,
+    /// Its receive and send timeouts are one [`TICK`].
+    pub(crate) stream: UnixStream,
+    pub(crate) incoming: Incoming,
     pub(crate) arena: Arena,
     pub(crate) fast: Option<Fast>,
     pub(crate) welcome: Welcome,
@@ -109,7 +110,7 @@ fn greet(stream: UnixStream, options: &Options, deadline: Instant, interrupt: &I
         match incoming.next_answer().map_err(Error::protocol)? {
             Some((_, Response::Welcome(welcome))) => {
                 let (arena, fast) = map(&welcome, fds)?;
-                return Ok(Joined { connection: Connection::new(stream, incoming), arena, fast, welcome });
+                return Ok(Joined { stream, incoming, arena, fast, welcome });
             }
             Some((_, Response::Error(body))) => return Err(body.into()),
             Some(_) => return Err(Error::protocol("the server answered the handshake with something else")),

@@ -22,6 +22,7 @@
 //! |---|---|
 //! | `store` | [`Store`]: connecting, closing, fork, reconnecting |
 //! | `verbs`, `get`, `put` | its verbs |
+//! | `subscription` | hearing what happens, on a connection of its own |
 //! | `writer`, `buffer` | the two kinds of object bytes |
 //! | `reader` | [`Reader`]: many gets of one thread, at the least cost |
 //! | `fast`, `pinned` | gets without the daemon; a claim, however it was made |
@@ -48,6 +49,7 @@ mod put;
 mod reader;
 mod session;
 mod store;
+mod subscription;
 #[doc(hidden)]
 pub mod testing;
 mod timeout;
@@ -56,13 +58,14 @@ mod writer;
 
 pub use buffer::Buffer;
 pub use error::{Error, Outcome, Pending, Result};
-pub use options::{CreateOptions, Options, default_socket_path};
+pub use options::{CreateOptions, Options, SubscribeOptions, default_socket_path};
 pub use plasmad_wire::error::{Full, Holder};
 pub use plasmad_wire::response::{Evicted, ExtentInfo, FilePlace, ObjectInfo, Pong};
 pub use plasmad_wire::value::ObjectState;
-pub use plasmad_wire::{Format, ObjectId, Role};
+pub use plasmad_wire::{Change, ChangeKind, Format, ObjectId, Role};
 pub use reader::{Reader, View};
 pub use store::{Store, Welcome};
+pub use subscription::{Event, Subscription};
 pub use timeout::Timeout;
 pub use verbs::Listing;
 pub use writer::Writer;

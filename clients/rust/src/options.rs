@@ -129,6 +129,21 @@ impl Default for CreateOptions {
     }
 }
 
+/// How to subscribe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SubscribeOptions {
+    /// First hear of all objects that are sealed already.
+    pub existing: bool,
+    /// How many events the daemon keeps while they are not taken, 1 to 1,048,576; beyond that the oldest are lost.
+    pub queue_max: u32,
+}
+
+impl Default for SubscribeOptions {
+    fn default() -> Self {
+        Self { existing: false, queue_max: 65_536 }
+    }
+}
+
 /// `$PLASMAD_SOCKET`, else `$XDG_RUNTIME_DIR/plasmad.sock`, else `/tmp/plasmad-<uid>.sock`.
 pub fn default_socket_path() -> PathBuf {
     let uid = nix::unistd::geteuid().as_raw();

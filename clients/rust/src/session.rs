@@ -29,7 +29,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn open(options: &Options, interrupt: &Interrupt) -> Result<Self> {
-        let Joined { connection, arena, fast, welcome } = join(options, interrupt)?;
+        let Joined { stream, incoming, arena, fast, welcome } = join(options, interrupt)?;
+        let connection = Connection::new(stream, incoming);
         let ids = IdMaker::new(welcome.client);
         Ok(Self { connection, arena, fast, welcome, ids })
     }

@@ -105,6 +105,14 @@ impl Store {
         Ok(session)
     }
 
+    /// How this store was opened, and what ends its waits: for connections beside its own.
+    pub(crate) fn origin(&self) -> Result<(&Options, &Interrupt)> {
+        if self.interrupt.is_closed() {
+            return Err(Error::Closed);
+        }
+        Ok((&self.shared.options, &self.interrupt))
+    }
+
     /// Asks and waits, on a given session.
     pub(crate) fn call(&self, session: &Session, request: &Request, on_stop: OnStop) -> Result<Response> {
         session.connection.call(request, on_stop, &self.interrupt)

@@ -1,6 +1,6 @@
 //! How long a verb waits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plasmad_wire::limits::FOREVER;
 
@@ -22,6 +22,14 @@ impl Timeout {
             Self::None => FOREVER,
             // The longest finite wait is 584 years.
             Self::After(time) => u64::try_from(time.as_nanos()).unwrap_or(FOREVER).min(FOREVER - 1),
+        }
+    }
+
+    /// When the time will be up; `None` is never.
+    pub(crate) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::None => None,
+            Self::After(time) => Instant::now().checked_add(time),
         }
     }
 }
