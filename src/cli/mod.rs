@@ -2,7 +2,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `serve`, `put`, `get`, `ls`, `stat`, `rm`, `evict`, `stats`, `ping` | the commands about objects |
+//! | `serve`, `put`, `get`, `ls`, `stat`, `rm`, `evict`, `stats`, `watch`, `ping` | the commands about objects |
 //! | `bench`, `doctor`, `completions` | the commands about plasmad and the machine |
 //! | `session` | connecting, waiting, Ctrl-C |
 //! | `output` | text or JSON, and readers that are gone |
@@ -30,6 +30,7 @@ mod session;
 mod stat;
 mod stats;
 mod time;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,6 +112,7 @@ enum Command {
     Rm(rm::Rm),
     Evict(evict::Evict),
     Stats(stats::Stats),
+    Watch(watch::Watch),
     Ping(ping::Ping),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -134,6 +136,7 @@ impl Line {
             Command::Rm(rm) => rm.run(&session, output),
             Command::Evict(evict) => evict.run(&session, output),
             Command::Stats(stats) => stats.run(&session, output),
+            Command::Watch(watch) => watch.run(&session, output),
             Command::Ping(ping) => ping.run(&session, output),
             Command::Doctor(doctor) => doctor.run(self.socket, output),
             Command::Completions(completions) => completions.run(Line::command()),

@@ -1,7 +1,9 @@
 //! Text or JSON on standard output, everything else on standard error.
 
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
 use crate::error::{Exit, Failure};
@@ -45,9 +47,21 @@ impl Output {
 pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Failure::new(Exit::PipeGone, "PipeGone", "the reader of standard output is gone"),
+        ErrorKind::BrokenPipe => pipe_gone(),
         _ => Failure::file("standard output", error),
     })
+}
+
+/// Fails as a write would when the reader of standard output is gone, without writing.
+pub(super) fn check_reader() -> Result<(), Failure> {
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let gone = poll(&mut watched, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    if gone { Err(pipe_gone()) } else { Ok(()) }
+}
+
+fn pipe_gone() -> Failure {
+    Failure::new(Exit::PipeGone, "PipeGone", "the reader of standard output is gone")
 }
 
 /// The schema's number comes with every document.

@@ -1,5 +1,6 @@
 //! Subscriptions to a real daemon: nobody waits for a subscriber, and none is told wrong.
 
+mod command;
 mod wire;
 
 use std::collections::BTreeSet;
