@@ -9,7 +9,8 @@ sealed, and from then on read in place by every process::
             assert bytes(buffer) == b"hello"
 """
 
-from ._plasmad import ObjectId, ReadBuffer, Store, WritableBuffer, __version__, connect
+from ._plasmad import ObjectId, ReadBuffer, Store, Subscription, WritableBuffer, __version__, connect
+from .events import Event
 from .exceptions import (
     AccessDeniedError,
     GetTimeoutError,
@@ -32,6 +33,7 @@ from .server import Server
 
 __all__ = [
     "AccessDeniedError",
+    "Event",
     "GetTimeoutError",
     "LimitError",
     "ObjectExistsError",
@@ -50,6 +52,7 @@ __all__ = [
     "StoreConnectionError",
     "StoreError",
     "StoreFullError",
+    "Subscription",
     "WorkerDiedError",
     "WritableBuffer",
     "__version__",

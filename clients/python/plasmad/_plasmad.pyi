@@ -7,9 +7,10 @@ from typing import Any, Literal, Self, TypeAlias, final, overload
 
 from typing_extensions import Buffer
 
+from .events import Event
 from .info import ObjectInfo
 
-__all__ = ["ObjectId", "ReadBuffer", "Store", "WritableBuffer", "__version__", "connect", "reconnect"]
+__all__ = ["ObjectId", "ReadBuffer", "Store", "Subscription", "WritableBuffer", "__version__", "connect", "reconnect"]
 
 __version__: str
 
@@ -163,8 +164,33 @@ class Store:
         """The daemon's numbers, as ``plasmad --json stats`` prints them."""
     def evict(self, nbytes: _Size) -> int:
         """Asks for memory to be freed, and says how many bytes were."""
+    def subscribe(self, *, existing: bool = False, max_queue: int = 65536) -> Subscription:
+        """Begins to hear what happens to objects; ``existing``: first of all that are sealed already.
+
+        Nobody waits for a subscriber. Beyond ``max_queue`` events (1 to 1,048,576) that are not taken the oldest are
+        lost, and an event of kind ``"overflow"`` says how many. Readers may subscribe.
+        """
     def close(self) -> None:
-        """Ends the connection. Buffers already given out stay valid; verbs raise StoreClosedError from now on."""
+        """Ends the connection and its subscriptions. Buffers already given out stay valid; verbs raise StoreClosedError from now on."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class Subscription:
+    """What happens to objects, in its order: an iterator of ``Event``, which ends when it, or its store, is closed.
+    ``Store.subscribe`` makes one, with a connection of its own.
+
+    Threads may share it; each event goes to one of them. A forked child has no part in its parent's: it subscribes
+    itself.
+    """
+
+    def get(self, timeout: float | None = None) -> Event:
+        """Waits for the next event: None for ever, 0 not at all. A GetTimeoutError when the time is up, with nothing
+        ``pending``; a StoreConnectionError when the daemon is gone; a StoreClosedError when this was closed."""
+    def close(self) -> None:
+        """Ends the subscription and whoever waits for its next event. Closing twice is no error."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Event: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
 

@@ -17,9 +17,10 @@ class StoreError(Exception):
 
 
 class GetTimeoutError(StoreError, TimeoutError):
-    """The time was up before all objects were there; what was found is unpinned again."""
+    """The time was up before all objects were there; what was found is unpinned again. Or before a subscription had
+    another event."""
 
-    #: Each object that was missing, and how.
+    #: Each object that was missing, and how; empty for a subscription.
     pending: Mapping[ObjectId, Literal["absent", "unsealed", "restoring"]]
 
     def __init__(self, message: str = "", *, pending: Mapping[ObjectId, Any] | None = None) -> None:

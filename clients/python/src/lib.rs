@@ -6,6 +6,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `store` | `Store` and `connect`: the verbs |
+//! | `subscription` | `Subscription`: hearing what happens |
 //! | `read_buffer`, `writable_buffer` | the two kinds of object bytes, as Python buffers |
 //! | `object_id` | `ObjectId`, and what else may stand for an id |
 //! | `arguments` | timeouts, sizes and bytes-like arguments |
@@ -20,6 +21,7 @@ mod info;
 mod object_id;
 mod read_buffer;
 mod store;
+mod subscription;
 mod waiting;
 mod writable_buffer;
 
@@ -32,6 +34,8 @@ mod _plasmad {
     use super::read_buffer::ReadBuffer;
     #[pymodule_export]
     use super::store::{Store, connect, reconnect};
+    #[pymodule_export]
+    use super::subscription::Subscription;
     #[pymodule_export]
     use super::writable_buffer::WritableBuffer;
 

@@ -14,6 +14,7 @@ use crate::contiguous::Contiguous;
 use crate::info;
 use crate::object_id::{IdLike, IdList, Ids, ObjectId};
 use crate::read_buffer::ReadBuffer;
+use crate::subscription::{self, Subscription};
 use crate::waiting::{signals_raised, wait};
 use crate::writable_buffer::WritableBuffer;
 
@@ -172,7 +173,16 @@ impl Store {
         wait(py, || self.store.evict(nbytes.0)).map(|evicted| evicted.freed_bytes)
     }
 
-    /// Ends the connection. Buffers already given out stay valid; verbs raise StoreClosedError from now on.
+    /// Begins to hear what happens to objects; `existing`: first of all that are sealed already.
+    ///
+    /// Beyond `max_queue` events that are not taken the oldest are lost, and an event says how many.
+    #[pyo3(signature = (*, existing=false, max_queue=65536))]
+    fn subscribe(&self, py: Python<'_>, existing: bool, max_queue: i128) -> PyResult<Subscription> {
+        let options = subscription::options(existing, max_queue)?;
+        wait(py, || self.store.subscribe(options)).map(Subscription)
+    }
+
+    /// Ends the connection and its subscriptions. Buffers already given out stay valid; verbs raise StoreClosedError from now on.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.store.close());
     }

@@ -69,8 +69,8 @@ pub enum Error {
         /// The sentence.
         message: String,
     },
-    /// The store was closed here.
-    #[error("the store is closed: connect again to use it")]
+    /// The store, or the subscription, was closed here.
+    #[error("this was closed here, or its store was: connect or subscribe again to go on")]
     Closed,
     /// The object's bytes are gone for good.
     #[error("{message}")]
