@@ -593,7 +593,7 @@ impl Engine {
         let Some(Phase::Serving(client)) = self.connections.get(key).map(|connection| &connection.phase) else {
             return;
         };
-        if drained && self.store.has_changes(*client) {
+        if drained && self.store.has_changes(*client) && !self.unsent.contains(&key) {
             self.unsent.push(key);
         }
     }
@@ -629,7 +629,8 @@ impl Engine {
         tracing::info!("stopping: {} connections are closed", self.connections.len());
         let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
         for key in &keys {
-            self.answer(*key, 0, 0, false, refusals::stopping());
+            // The last frame: nothing that subscribers have not heard comes behind it.
+            self.refuse(*key, 0, refusals::stopping());
         }
         let give_up = Instant::now() + DRAIN_TIME_MAX;
         self.flush();

@@ -100,4 +100,22 @@ fn unread_changes_do_not_keep_a_connections_requests_waiting() {
     assert!(matches!(raw.receive(), (10, Response::Pong(_))));
 }
 
+#[test]
+fn nothing_comes_behind_the_last_words_of_a_daemon_that_stops() {
+    let daemon = Daemon::start();
+    let store = connect(&daemon);
+    let mut raw = Raw::greet(&daemon);
+    raw.send(SUBSCRIPTION, Request::Subscribe(Subscribe { existing: false, queue_max: 65_536 }));
+    raw.receive();
+    put_many(&store, 20_000);
+    let mut reading = raw.0.try_clone().unwrap();
+    let stopped = std::thread::spawn(move || drop(daemon));
+    let (_, _, answer) = raw.receive_behind_changes();
+    assert!(matches!(answer, Response::Error(body) if body.code == ErrorCode::ShuttingDown));
+    let mut rest = Vec::new();
+    reading.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "{} bytes came behind", rest.len());
+    stopped.join().unwrap();
+}
+
 const SUBSCRIPTION: u64 = 7;
