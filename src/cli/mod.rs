@@ -154,6 +154,7 @@ Examples:
   plasmad ls --sort size                 see what is there
   plasmad doctor                         what is wrong with this machine, and what to do
   plasmad help serve                     all about one command
+  plasmad watch                          see what happens
 
 Exit status: 0 done, 1 the answer is no, 2 usage, 3 no daemon, 4 no such object, 5 timed out, 6 full,
 7 exists already or wrong state, 8 not allowed, 9 file error, 70 a bug of plasmad's, 130 Ctrl-C.";

@@ -160,6 +160,26 @@ fn waiting_for_an_event_ends_with_time_close_or_interrupt() {
 }
 
 #[test]
+fn an_interrupt_is_heard_while_events_come_without_a_pause() {
+    let daemon = Daemon::start();
+    let store = connect(&daemon);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let hook = stop.clone();
+    let subscription = store
+        .with_interrupt(std::sync::Arc::new(move || hook.load(std::sync::atomic::Ordering::Relaxed)))
+        .subscribe(SubscribeOptions::default())
+        .unwrap();
+    put_many(&store, 20_000);
+    next(&subscription);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let heard = std::iter::from_fn(|| subscription.next(PATIENCE).ok()).count();
+    assert!(heard < 19_999, "it went on to the end");
+    // Nothing was lost by it.
+    stop.store(false, std::sync::atomic::Ordering::Relaxed);
+    (heard..19_999).for_each(|_| _ = next_change(&subscription));
+}
+
+#[test]
 fn threads_that_share_a_subscription_hear_each_event_once() {
     let daemon = Daemon::start();
     let store = connect(&daemon);

@@ -156,6 +156,13 @@ impl Subscription {
             if self.is_closed() {
                 return Err(Error::Closed);
             }
+            if let Some(event) = lock(&self.state).ready.pop_front() {
+                return Ok(event);
+            }
+            // Asked also while events come without a pause.
+            if let Some(reason) = self.interrupt.reason() {
+                return Err(reason);
+            }
             let left = deadline.map_or(TICK, |deadline| deadline.saturating_duration_since(Instant::now()));
             match self.look(left.min(TICK)) {
                 Ok(Some(event)) => return Ok(event),
@@ -163,9 +170,6 @@ impl Subscription {
                 // Closing ends the connection under whoever waits there.
                 Err(_) if self.is_closed() => return Err(Error::Closed),
                 Err(error) => return Err(error),
-            }
-            if let Some(reason) = self.interrupt.reason() {
-                return Err(reason);
             }
             if left.is_zero() {
                 return Err(Error::Timeout { pending: Vec::new() });
