@@ -73,3 +73,21 @@ fn name(kind: ChangeKind) -> &'static str {
 
 /// A reader that is gone is noticed this soon.
 const READER_CHECK_TIME: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_is_told_in_a_document_and_a_line_of_its_own() {
+        let expected = json!({ "kind": "overflow", "id": null, "data_bytes": 0, "metadata_bytes": 0, "lost": 7 });
+        assert_eq!(document(Event::Overflow(7)), expected);
+        assert_eq!(line(Event::Overflow(7)), "overflow 7 events were lost: this reads too slowly\n");
+    }
+
+    #[test]
+    fn every_kind_has_its_name() {
+        let names: Vec<&str> = ChangeKind::ALL.iter().map(|kind| name(*kind)).collect();
+        assert_eq!(names, ["sealed", "deleted", "evicted", "spilled", "restored"]);
+    }
+}

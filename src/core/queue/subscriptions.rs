@@ -178,6 +178,9 @@ fn is_sealed(state: State) -> bool {
     }
 }
 
+/// 65,536 queued changes take 3 MiB.
+const _: () = assert!(size_of::<Change>() == 48);
+
 /// Slots a walk looks at for each change it may tell, so that a table with few objects is not looked at in one go.
 const SLOTS_PER_CHANGE: usize = 4;
 /// A queue that was read keeps room for this many.
