@@ -49,7 +49,7 @@ impl Store {
         if self.subscriptions.number(client).is_some() {
             return Err(Refusal::Limit { what: "subscriptions of one client", limit: 1 });
         }
-        self.may_wait(client, tag)?;
+        self.may_wait(client, tag, 0)?;
         // Every object that is sealed has a seal up to this one.
         let last_seal = existing.then_some(self.totals.seals);
         self.subscriptions.begin(client, tag, queue_max, last_seal);
