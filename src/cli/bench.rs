@@ -18,7 +18,7 @@ use crate::size;
 ///
 /// Starts daemons of its own, unless --socket names one.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad bench --rows get_socket,put_100m --check")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Bench {
     /// Only these rows
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
@@ -64,7 +64,9 @@ impl Bench {
             return Ok(());
         }
         let bars = if missed.len() == 1 { "bar is" } else { "bars are" };
-        Err(Failure::new(Exit::No, "BarMissed", format!("{} {bars} missed: {}", missed.len(), missed.join(", "))))
+        let what = format!("{} {bars} missed: {}", missed.len(), missed.join(", "));
+        output.remark(&what);
+        Err(Failure::new(Exit::No, "BarMissed", what))
     }
 }
 
@@ -131,6 +133,12 @@ fn failure(error: Error) -> Failure {
         Error::Helper(_) => Failure::new(Exit::Bug, "Internal", message),
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  plasmad bench                                    all rows, some minutes
+  plasmad bench --rows get_hot,put_100m --check    these two; status 1 if a bar is missed
+  plasmad bench --json -o bench.json               every round, for a program to read";
 
 #[cfg(test)]
 mod tests {

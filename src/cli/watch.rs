@@ -17,7 +17,9 @@ use crate::size;
 /// One line for each object that is sealed, deleted, evicted, spilled or restored. Who reads too slowly is told how
 /// many events were lost.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: plasmad --json watch --existing | jq .id")]
+#[command(
+    after_help = "Examples:\n  plasmad watch                              until Ctrl-C\n  plasmad --json watch --existing | jq .id   what there is, and what comes"
+)]
 pub(super) struct Watch {
     /// First show all objects that are there, as sealed
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! What goes into the core.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use plasmad_wire::{Format, Handle, ObjectId, Pin, Role};
 
@@ -166,10 +167,17 @@ impl Wanted {
 }
 
 /// An object's bytes, inline.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     /// The data.
     pub data: Vec<u8>,
     /// The metadata.
     pub metadata: Vec<u8>,
+}
+
+/// Lengths say enough, and a megabyte of numbers says nothing.
+impl fmt::Debug for Payload {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Payload({} + {} bytes)", self.data.len(), self.metadata.len())
+    }
 }

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 
 use super::stage::Stage;
 
-const COMMANDS: [&str; 11] =
-    ["serve", "put", "get", "ls", "stat", "rm", "evict", "stats", "ping", "doctor", "completions"];
+const COMMANDS: [&str; 13] =
+    ["serve", "put", "get", "ls", "stat", "rm", "evict", "stats", "watch", "ping", "bench", "doctor", "completions"];
 
 #[test]
 fn the_help_of_each_command_teaches_by_example_and_names_nothing_unknown() {

@@ -6,7 +6,7 @@ mod raw;
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use plasmad_client::testing::Daemon;
 use plasmad_client::{CreateOptions, Store, Timeout};
@@ -15,6 +15,7 @@ use plasmad_wire::request::{Get, List, Ping};
 use plasmad_wire::{ObjectId, Request, Response};
 
 use self::raw::Raw;
+use crate::support::until::{DEADLINE, until};
 
 #[test]
 fn a_handshake_that_is_never_finished_is_closed_by_name() {
@@ -76,7 +77,7 @@ fn a_client_that_takes_no_answers_is_cut() {
         good.put(b"something to list", &CreateOptions::default()).unwrap();
     }
     let mut deaf = Raw::admitted(&daemon);
-    let patience = Instant::now() + PATIENCE;
+    let patience = Instant::now() + DEADLINE;
     // Each answer describes 1,024 objects: some 100 KB.
     while deaf.try_request(&Request::List(List { cursor: 0, limit: 1024 }), 1) {
         assert!(Instant::now() < patience, "it may send for ever");
@@ -226,12 +227,5 @@ fn memory_bytes(daemon: &Daemon) -> u64 {
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let give_up = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < give_up, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until(what, || holds().then_some(()));
 }
-
-/// Far longer than anything takes here, so that only a thing that never happens fails.
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -12,6 +12,8 @@ use plasmad_wire::limits::{MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::Hello;
 use plasmad_wire::{Header, Request, Response, Role};
 
+use crate::support::until::DEADLINE;
+
 /// One end of a connection.
 pub(super) struct Raw {
     stream: UnixStream,
@@ -22,7 +24,7 @@ impl Raw {
     /// A connection on which nothing was said.
     pub(super) fn connect(daemon: &Daemon) -> Self {
         let stream = UnixStream::connect(daemon.socket()).unwrap();
-        stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
         Self { stream, received: Vec::new() }
     }

@@ -42,7 +42,7 @@ fn died(client: &str, holds: &[(&str, u64)], deaths: usize) -> Vec<Duration> {
     let used_bytes = number(&store, "memory/used_bytes");
     let nothing = holds.iter().map(|(name, _)| (*name, 0));
     let nothing: Vec<_> = nothing.chain([("clients/connected", 1), ("memory/used_bytes", used_bytes)]).collect();
-    let times = (0..deaths).map(|death| {
+    let times = (0..deaths).map(|_| {
         let mut client = Reaped(part(client, &daemon.socket()).stdin(Stdio::piped()).spawn().expect("a client"));
         until_numbers(&store, holds);
         let process = peer::pidfd_of(client.0.id()).expect("a pidfd");
@@ -51,7 +51,6 @@ fn died(client: &str, holds: &[(&str, u64)], deaths: usize) -> Vec<Duration> {
         let start = Instant::now();
         until_numbers(&store, &nothing);
         let time = start.elapsed();
-        assert_eq!(number(&store, "clients/dropped_total"), death as u64 + 1);
         // What outlives the client sees the end of this and ends too.
         drop(client.0.stdin.take());
         time

@@ -174,7 +174,7 @@ fn ctrl_c_while_input_is_awaited_is_130() {
     let mut put = Reaped(put.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("plasmad runs"));
     until_numbers(&store, &[("clients/connected", 2)]);
     kill(Pid::from_raw(put.0.id() as i32), Signal::SIGINT).expect("kill");
-    let status = super::until::until("it ends", || put.0.try_wait().expect("wait"));
+    let status = crate::support::until::until("it ends", || put.0.try_wait().expect("wait"));
     assert_eq!(status.code(), Some(130));
     until_numbers(&store, &[("clients/connected", 1), ("objects/sealed", 0)]);
 }
@@ -186,7 +186,7 @@ fn ctrl_c_while_connecting_is_130() {
     let mut ping = shell.command(["--socket", "nobody-here", "ping", "--timeout", "60"]);
     let mut ping = Reaped(ping.stderr(Stdio::null()).spawn().expect("plasmad runs"));
     // Once it catches the signal it is on its way.
-    super::until::until("the signal is caught", || {
+    crate::support::until::until("the signal is caught", || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", ping.0.id())).unwrap_or_default();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
         (u64::from_str_radix(caught.trim(), 16).ok()? & 1 << (Signal::SIGINT as u64 - 1) != 0).then_some(())

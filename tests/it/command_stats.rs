@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::command::{Shell, check_fields, document};
 use super::helpers::Reaped;
-use super::until::until;
+use crate::support::until::until;
 
 #[test]
 fn stats_have_every_field_with_its_type() {

@@ -13,7 +13,7 @@
 //! | `verbs` | every verb of the Rust client, with its errors |
 //! | `requests` | order, pieces, and requests that make no sense |
 //! | `command_*` | the command line: what it prints, how it exits |
-//! | `raw`, `command`, `helpers`, `numbers`, `until` | what these tests are made of |
+//! | `raw`, `command`, `helpers`, `numbers` | what these tests are made of |
 
 mod client_death;
 mod command;
@@ -27,7 +27,6 @@ mod requests;
 mod sealed;
 mod starting;
 mod stopping;
-mod until;
 mod users;
 mod verbs;
 mod waiting;

@@ -3,7 +3,7 @@
 use plasmad_client::Store;
 use serde_json::Value;
 
-use super::until::until;
+use crate::support::until::until;
 
 /// The stats document.
 pub(crate) fn stats(store: &Store) -> Value {

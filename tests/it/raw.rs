@@ -13,7 +13,7 @@ use plasmad_wire::response::{CreatedObject, GotObject, Welcome};
 use plasmad_wire::value::GetStatus;
 use plasmad_wire::{Format, Header, ObjectId, Request, Response, Role};
 
-use super::until::DEADLINE;
+use crate::support::until::DEADLINE;
 
 /// A connection after its handshake.
 pub(crate) struct Raw {

@@ -14,7 +14,7 @@ use plasmad_client::{CreateOptions, Store};
 use super::command::{PLASMAD, Ran, ran};
 use super::helpers::Reaped;
 use super::stopping::Serving;
-use super::until::until;
+use crate::support::until::until;
 
 /// Every second time over what a killed daemon left behind.
 #[test]

@@ -16,7 +16,7 @@ use super::command::{Ran, ran};
 use super::numbers::{number, until_numbers};
 use super::raw::{Raw, get};
 use super::starting::{lock_of, serve};
-use super::until::until;
+use crate::support::until::until;
 
 #[test]
 fn sigterm_tells_waiting_clients_and_exits_with_0() {

@@ -11,7 +11,7 @@ use plasmad_wire::{Request, Response};
 
 use super::numbers::until_numbers;
 use super::raw::{Raw, create, get};
-use super::until::DEADLINE;
+use crate::support::until::DEADLINE;
 
 /// Creates that wait for room are answered when their time is up, each at its own.
 #[test]

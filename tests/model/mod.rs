@@ -49,7 +49,7 @@ fn the_model_notices_every_fault() {
         (Fault::ForgetsPins, "pages hold"),
         (Fault::ScansNothing, "Free("),
         (Fault::RetractsPinned, "under a pin"),
-        (Fault::PublishesStale, "expected Publish("),
+        (Fault::PublishesStale, "was used before"),
         (Fault::MiscountsReply, "found Some(Reply"),
         (Fault::LosesReply, "no room for"),
         (Fault::SwapsReplies, "found Some(Reply"),

@@ -4,7 +4,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use plasmad_client::testing::Daemon;
 use plasmad_client::{CreateOptions, Error, ObjectId, Options, Store, Timeout};
@@ -14,6 +13,8 @@ use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits::{MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::Hello;
 use plasmad_wire::{Request, Role};
+
+use crate::support::until::until;
 
 #[test]
 fn a_get_of_what_is_there_asks_nobody() {
@@ -216,11 +217,7 @@ fn stats(store: &Store) -> serde_json::Value {
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < give_up, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    until(what, || holds().then_some(()));
 }
 
 const HOLDER: &str = "PLASMAD_TEST_HOLDER";

@@ -1,7 +1,8 @@
-//! What several kinds of tests share: random numbers, shared memory without lies, random clients.
+//! What several kinds of tests share: random numbers, waiting for what must come, shared memory without lies, random clients.
 
 mod pages;
 mod random;
+pub(crate) mod until;
 mod violation;
 mod workload;
 

@@ -77,12 +77,12 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "tests wait for what must come, and don't sleep",
-        check: |file| match file.is_in("tests") && file.path != "tests/it/until.rs" {
+        check: |file| match file.is_in("tests") && file.path != "tests/support/until.rs" {
             true => code_with(file, &["thread::sleep(", "sleep_ms("]),
             false => Vec::new(),
         },
         catches: &[("tests/it/a.rs", "std::thread::sleep(SECOND);")],
-        passes: &[("tests/it/until.rs", "std::thread::sleep(SECOND);"), ("src/a.rs", "thread::sleep(SECOND);")],
+        passes: &[("tests/support/until.rs", "std::thread::sleep(SECOND);"), ("src/a.rs", "thread::sleep(SECOND);")],
     },
     Rule {
         name: "a test that is ignored says why",
