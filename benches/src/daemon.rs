@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use plasmad_client::Store;
+use plasmad_client::{Options, Store};
 use serde_json::Value;
 
 use crate::bench::Bench;
@@ -74,6 +74,11 @@ impl Daemon {
 
     pub(crate) fn connect(&self) -> Result<Store> {
         Ok(Store::connect(&self.socket)?)
+    }
+
+    /// A store that asks the daemon for everything.
+    pub(crate) fn connect_by_socket(&self) -> Result<Store> {
+        Ok(Options::new().socket(&self.socket).fast(false).connect()?)
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::error::{Error, Result};
-use crate::rows::{client_death, hand_over, two_readers};
+use crate::rows::{client_death, hand_over, neighbours, two_readers};
 use crate::{limits, syscalls};
 
 /// The hidden command of the program that runs [`run`].
@@ -29,6 +29,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         ["echo"] => limits::echo(channel),
         ["read", socket] => two_readers::read(channel, socket),
         ["answer", socket, first] => hand_over::answer(socket, first),
+        ["crowd", socket] => neighbours::crowd(channel, socket),
         ["hold", socket] => client_death::hold(channel, socket),
         ["count", operation, socket] => syscalls::count(channel, operation, socket),
         ["operate", operation, socket] => syscalls::operate(operation, socket),

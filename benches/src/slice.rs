@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::statistics::percentile;
 
 /// What the clock said.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -66,6 +67,12 @@ impl Slice {
         self.operations += operations;
         self.seconds += seconds;
         self.samples.push(seconds / operations as f64);
+    }
+
+    /// The 99th percentile of the operations, as if there had been no other.
+    pub(crate) fn at_percentile_99(&self) -> Self {
+        let seconds = percentile(&self.samples, 99.0);
+        Self { operations: 1, seconds, samples: vec![seconds] }
     }
 
     /// Seconds an operation took.

@@ -17,7 +17,7 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use plasmad_client::{CreateOptions, Store, Timeout, id};
+use plasmad_client::{CreateOptions, Options, Timeout, id};
 
 use crate::error::{Error, Result};
 use crate::helper::{COMMAND, write_line};
@@ -27,6 +27,8 @@ use crate::helper::{COMMAND, write_line};
 pub(crate) enum Operation {
     /// Get and release of a small sealed object.
     Get,
+    /// The same, asking the daemon.
+    GetBySocket,
     /// Create and seal of a small object.
     CreateSeal,
     /// Put of 1 KiB.
@@ -40,11 +42,13 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 6] = [Self::Get, Self::CreateSeal, Self::Put1K, Self::PutThenGet, Self::Put1M, Self::Put100M];
+    const ALL: [Self; 7] =
+        [Self::Get, Self::GetBySocket, Self::CreateSeal, Self::Put1K, Self::PutThenGet, Self::Put1M, Self::Put100M];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
+            Self::GetBySocket => "get_by_socket",
             Self::CreateSeal => "create_seal",
             Self::Put1K => "put_1k",
             Self::PutThenGet => "put_then_get",
@@ -56,7 +60,7 @@ impl Operation {
     /// Enough that a call in a hundred operations shows.
     fn repetitions(self) -> u32 {
         match self {
-            Self::Get | Self::Put1K => 5000,
+            Self::Get | Self::GetBySocket | Self::Put1K => 5000,
             Self::CreateSeal | Self::PutThenGet => 500,
             Self::Put1M => 100,
             Self::Put100M => 5,
@@ -65,7 +69,7 @@ impl Operation {
 
     fn data_bytes(self) -> usize {
         match self {
-            Self::Get | Self::CreateSeal => 64,
+            Self::Get | Self::GetBySocket | Self::CreateSeal => 64,
             Self::Put1K | Self::PutThenGet => 1 << 10,
             Self::Put1M => 1 << 20,
             Self::Put100M => 100 << 20,
@@ -77,17 +81,19 @@ impl Operation {
 pub(crate) fn operate(operation: &str, socket: &str) -> Result<()> {
     let operation = Operation::ALL.into_iter().find(|it| it.name() == operation);
     let operation = operation.ok_or_else(|| Error::Helper("nothing to count".to_owned()))?;
-    let store = Store::connect(socket)?;
+    let is_fast = operation != Operation::GetBySocket;
+    let store = Options::new().socket(socket).fast(is_fast).connect()?;
+    let reader = store.reader()?;
     let options = CreateOptions::default();
     let data = vec![7; operation.data_bytes()];
     let hot = match operation {
-        Operation::Get => store.put(&data, &options)?,
+        Operation::Get | Operation::GetBySocket => store.put(&data, &options)?,
         _ => id::from_name("unused"),
     };
     let mut made = Vec::with_capacity(operation.repetitions() as usize + 2);
     let mut once = || -> Result<()> {
         match operation {
-            Operation::Get => drop(store.get(hot, Timeout::NO_WAIT)?),
+            Operation::Get | Operation::GetBySocket => drop(reader.get(hot, Timeout::NO_WAIT)?),
             Operation::CreateSeal => made.push(store.create(data.len() as u64, &options)?.seal()?),
             Operation::Put1K | Operation::Put1M | Operation::Put100M => made.push(store.put(&data, &options)?),
             Operation::PutThenGet => {
@@ -104,7 +110,7 @@ pub(crate) fn operate(operation: &str, socket: &str) -> Result<()> {
     raise(MARK).and_then(|()| raise(MARK)).map_err(system)?;
     (0..operation.repetitions()).try_for_each(|_| once())?;
     raise(MARK).map_err(system)?;
-    if operation == Operation::Get {
+    if matches!(operation, Operation::Get | Operation::GetBySocket) {
         made.push(hot);
     }
     made.chunks(4096).try_for_each(|ids| store.delete(ids).map(drop))?;

@@ -152,16 +152,16 @@ impl Engine {
                             connection.ends = true;
                         }
                         let speaks = event.is_readable() || event.is_read_closed() || event.is_error();
-                        // Whoever had more than its share waits in line, behind those who speak up now.
-                        if speaks && self.connections.get(key).is_some_and(|connection| !connection.is_busy) {
-                            self.serve(key);
+                        if speaks {
+                            self.hear(key);
                         }
                     }
                 }
             }
             self.settle();
-            self.serve_busy();
-            self.accept();
+            let end = self.clock.now() + bounds::BUSY_TIME_PER_TURN.as_nanos() as u64;
+            self.serve_busy(end);
+            self.accept(end);
             self.tick();
             self.settle();
             self.population.keep_ahead(self.store.high_water_bytes(), self.config.memory_bytes);

@@ -52,11 +52,10 @@ pub(crate) fn connections_max() -> usize {
 /// From accept to a whole `Hello`.
 pub(crate) const GREETING_TIME_MAX: Duration = Duration::from_secs(5);
 /// Frames taken from one connection before the others have their turn.
-pub(crate) const FRAMES_PER_TURN: usize = 16;
-/// Connections with more waiting that are served in one turn, behind those that have just spoken.
-pub(crate) const BUSY_PER_TURN: usize = 16;
-/// Connections accepted in one turn.
-pub(crate) const ACCEPTS_PER_TURN: usize = 16;
+pub(crate) const FRAMES_PER_TURN: usize = 4;
+/// How long one turn is spent on newcomers and on those who had more than their share, behind those who have just
+/// spoken: about as long as two requests, so that whoever asks now waits no longer than that.
+pub(crate) const BUSY_TIME_PER_TURN: Duration = Duration::from_micros(100);
 /// No request is taken from a client while so much of its answers waits.
 pub(crate) const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// A client that takes nothing of them for so long is disconnected.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 
-use plasmad_client::{ObjectId, Store, Timeout};
+use plasmad_client::{ObjectId, Reader, Timeout};
 
 use super::Made;
 use crate::bench::Bench;
@@ -44,11 +44,12 @@ fn measure(bench: &mut Bench<'_>, workload: Workload) -> Result<Vec<Row>> {
     let map: HashMap<ObjectId, [u8; 16]> = made.ids.iter().map(|id| (*id, [1; 16])).collect();
     // Both sides read the ids in the same order, from a list that is walked from its front.
     let order: Vec<ObjectId> = (0..objects).map(|at| made.ids[at * stride % objects]).collect();
+    let reader = store.reader()?;
     let (mut ours, mut theirs) = (Walk::new(&order), Walk::new(&order));
     let pair = bench.pair(
         row,
         rounds,
-        || Slice::run(Budget::batches(BATCH), || get(&store, ours.next())),
+        || Slice::run(Budget::batches(BATCH), || get(&reader, ours.next())),
         || {
             Slice::run(Budget::batches(BATCH), || {
                 black_box(map.get(black_box(&theirs.next())));
@@ -61,12 +62,12 @@ fn measure(bench: &mut Bench<'_>, workload: Workload) -> Result<Vec<Row>> {
         .reference("std HashMap look-up", &pair.theirs)
         .syscalls(syscalls)
         .bar(Bar::ratio_max(ratio_max).syscalls_max(0.0))
-        .note(format!("get + release of 64 B, {objects} objects"));
+        .note(format!("get + release of 64 B through a Reader, {objects} objects"));
     Ok(vec![measured])
 }
 
-fn get(store: &Store, id: ObjectId) -> Result<()> {
-    drop(black_box(store.get(id, Timeout::NO_WAIT)?));
+fn get(reader: &Reader, id: ObjectId) -> Result<()> {
+    drop(black_box(reader.get(id, Timeout::NO_WAIT)?));
     Ok(())
 }
 

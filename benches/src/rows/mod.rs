@@ -12,6 +12,7 @@
 //! | `copy_sweep` | our copy beside `memcpy`, over all sizes |
 //! | `start` | from start to service |
 //! | [`client_death`] | from a client's death to having back what it held |
+//! | [`neighbours`] | a good client beside a crowd that misbehaves |
 //! | `alloc_fill` | how full an arena gets |
 //! | `canary` | nothing: its bar is always missed |
 
@@ -23,6 +24,7 @@ mod first_touch;
 pub(crate) mod hand_over;
 mod hot_gets;
 mod large_puts;
+pub(crate) mod neighbours;
 mod round_trips;
 mod small_puts;
 mod start;
@@ -98,6 +100,7 @@ pub(crate) const GROUPS: &[Group] = &[
     },
     Group { rows: &["start_16g"], measure: start::measure, memory_bytes: 2 << 30, own_daemon: true },
     Group { rows: &["client_death"], measure: client_death::measure, memory_bytes: 512 << 20, own_daemon: true },
+    Group { rows: &["neighbours"], measure: neighbours::measure, memory_bytes: 128 << 20, own_daemon: true },
     Group { rows: &["alloc_fill"], measure: alloc_fill::measure, memory_bytes: 64 << 20, own_daemon: false },
 ];
 

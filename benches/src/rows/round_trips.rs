@@ -18,7 +18,7 @@ use crate::syscalls::Operation;
 
 pub(crate) fn measure(bench: &mut Bench<'_>, wanted: &[&str]) -> Result<Vec<Row>> {
     let daemon = bench.daemon(&["--memory", "128MiB"])?;
-    let store = daemon.connect()?;
+    let store = daemon.connect_by_socket()?;
     let mut echo = Echo::start(bench)?;
     let placement = Placement::apart(&[], &[echo.pid(), engine_pid(&store)?]);
     let mut rows = Vec::new();
@@ -57,7 +57,7 @@ fn get(bench: &mut Bench<'_>, daemon: &Daemon, store: &Store, echo: &mut Echo) -
     let (request, answer) = (trip.request_bytes, trip.answer_bytes);
     Ok(Row::new("get_socket", Unit::Microseconds, &pair.ours)
         .reference("1 bare round trip", &pair.theirs)
-        .syscalls(bench.syscalls(Operation::Get, daemon)?)
+        .syscalls(bench.syscalls(Operation::GetBySocket, daemon)?)
         .bar(Bar::ratio_max(1.2))
         .note(format!("{request} bytes there, {answer} back; system calls with the release's send")))
 }

@@ -22,12 +22,9 @@ use crate::server::handshake::{self, Admitted};
 use crate::server::{limits as bounds, refusals};
 
 impl Engine {
-    /// Accepts some; those who come when all places are taken are told so.
-    pub(super) fn accept(&mut self) {
-        for _ in 0..bounds::ACCEPTS_PER_TURN {
-            if !self.more_to_accept {
-                return;
-            }
+    /// Accepts as many as there is time for; those who come when all places are taken are told so.
+    pub(super) fn accept(&mut self, end: Nanos) {
+        while self.more_to_accept {
             match self.listener.accept() {
                 Ok((stream, _)) => self.admit(stream),
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
@@ -37,6 +34,9 @@ impl Engine {
                         tracing::warn!("a connection can't be accepted: {error}");
                     }
                 }
+            }
+            if self.clock.now() >= end {
+                return;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use plasmad_core::{ClientId, Event, RequestTag};
+use plasmad_core::{ClientId, Event, Nanos, RequestTag};
 use plasmad_wire::codec::decode_all;
 use plasmad_wire::request::Hello;
 use plasmad_wire::{Request, limits};
@@ -13,9 +13,19 @@ use crate::server::dispatch::{self, Meaning};
 use crate::server::{limits as bounds, refusals};
 
 impl Engine {
-    /// Gives some of those who had more than their share another turn.
-    pub(super) fn serve_busy(&mut self) {
-        for _ in 0..self.busy.len().min(bounds::BUSY_PER_TURN) {
+    /// Somebody speaks up. Newcomers, and those who had more than their share, wait in line behind the others.
+    pub(super) fn hear(&mut self, key: usize) {
+        match self.connections.get(key) {
+            Some(connection) if connection.is_busy => (),
+            Some(connection) if matches!(connection.phase, Phase::Greeting(_)) => self.serve_later(key),
+            Some(_) => self.serve(key),
+            None => (),
+        }
+    }
+
+    /// Gives those who stand in line another turn, as long as this one may take.
+    pub(super) fn serve_busy(&mut self, end: Nanos) {
+        while self.clock.now() < end {
             let Some(key) = self.busy.pop_front() else { return };
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.is_busy = false;
