@@ -7,7 +7,7 @@ DEMO := $(CLIENT)/examples/flights
 DAEMON := $(CLIENT)/plasmad/bin/plasmad
 export PYTHON
 
-.PHONY: help build demo test test-rust test-python test-long wheel bench-own lint fmt clean tools
+.PHONY: help build demo test test-rust test-python test-long wheel bench bench-own lint fmt clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,10 @@ wheel: build ## one wheel with extension and daemon in target/wheels, tried in a
 	$(PYTHON) -m venv target/wheel-venv
 	target/wheel-venv/bin/pip install --quiet --disable-pip-version-check target/wheels/plasmad-*.whl
 	cd target && env -u PLASMAD_BIN PATH=/usr/bin:/bin wheel-venv/bin/python ../tests/python/try_wheel.py
+
+bench: build ## plasmad side by side with Plasma, vineyard, Ray, Redis: target/compare.md, .svg; ARGS=--help
+	cargo build --quiet --release --package plasmad-compare-driver
+	$(VENV)/python benches/compare/compare.py $(ARGS)
 
 bench-own: tools ## the store's own figures beside the machine's limits, and target/bench.json
 	cargo build --release
