@@ -1,6 +1,6 @@
 """The document as an SVG: a small panel a row, the same stores in the same order in each.
 
-Durations stand on a logarithmic scale, p50 as the bar's end and p99 as the thin line behind it; rates on a linear one.
+Durations stand on a logarithmic scale, the bar ends at p50 and the thin line at p99; rates on a linear one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from figures import text
 
-WIDTH, LABELS, GAP, TOP = 1240, 132, 18, 64
+WIDTH, LABELS, GAP, TOP = 1250, 142, 18, 64
 BAR, TITLE, COLUMNS = 21, 46, 4
 OURS, THEIRS, MACHINE, INK, FAINT = "#c2410c", "#64748b", "#cbd5e1", "#1e293b", "#e2e8f0"
 
@@ -34,7 +34,7 @@ def svg(document: dict[str, Any]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'font-family="system-ui, -apple-system, Helvetica, Arial, sans-serif" font-size="12" fill="{INK}">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="16" y="26" font-size="17" font-weight="600">plasmad beside other ways to share memory</text>',
+        '<text x="16" y="26" font-size="17" font-weight="600">plasmad beside other ways to share memory</text>',
         f'<text x="16" y="46" fill="{THEIRS}">{escape(subtitle(document))}</text>',
     ]
     width = (WIDTH - LABELS - GAP) / COLUMNS
@@ -44,7 +44,8 @@ def svg(document: dict[str, Any]) -> str:
         for column, row in enumerate(panels):
             made += panel(row, peers, LABELS + column * width, y, width - GAP)
     foot = (
-        "us: shorter is better, logarithmic, thin line to p99. GB/s: longer is better, thin line from the slowest call."
+        "us: shorter is better, logarithmic, thin line to the 99th percentile. "
+        "GB/s: longer is better, thin line from the slowest call, or the 99th percentile of many."
     )
     made.append(f'<text x="16" y="{height - 12}" fill="{THEIRS}">{foot}</text>')
     return "\n".join([*made, "</svg>"]) + "\n"
@@ -87,11 +88,11 @@ def bar(cell: dict[str, Any], peer: dict[str, Any], scale: Any, x: float, y: flo
     end = scale(cell["p50"])
     far = scale(cell.get("p99", cell.get("slowest")))
     low, high = sorted((end, far))
-    line = "#ffffff" if far < end else colour
+    under = y + BAR - 4
     return [
-        f'<rect x="{x:.1f}" y="{y + 3}" width="{max(end, 1):.1f}" height="{BAR - 7}" fill="{colour}" rx="1.5"/>',
-        f'<line x1="{x + low:.1f}" x2="{x + high:.1f}" y1="{y + 10}" y2="{y + 10}" stroke="{line}" stroke-width="1.5"/>',
-        f'<text x="{x + high + 5:.1f}" y="{y + 14}">{text(cell["p50"])}</text>',
+        f'<rect x="{x:.1f}" y="{y + 3}" width="{max(end, 1):.1f}" height="{BAR - 8}" fill="{colour}" rx="1.5"/>',
+        f'<path d="M{x + low:.1f} {under}H{x + high:.1f}" stroke="{colour}" stroke-width="1.5"/>',
+        f'<text x="{x + end + 5:.1f}" y="{y + 14}">{text(cell["p50"])}</text>',
     ]
 
 

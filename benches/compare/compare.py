@@ -22,7 +22,7 @@ from pathlib import Path
 import chart
 import table
 from agree import differences
-from document import as_json, document, write
+from document import as_json, document, machine, write
 from environments import ROOT, Environments, NotThere
 from peers import PEERS, Peer
 from processes import adopt_orphans, end_all
@@ -70,8 +70,10 @@ def compare(asked: argparse.Namespace, peers: list[Peer]) -> int:
     rounds = asked.rounds or (ROUNDS_QUICK if asked.quick else ROUNDS)
     logs = asked.output / "compare"
     logs.mkdir(parents=True, exist_ok=True)
+    ran_on = machine()
     run.all_rounds(commands, rounds, {"PATH": environments.path()}, logs, Progress(list(commands), rounds))
-    made = document(run, rounds, "make bench" + (f" ARGS='{asked.given}'" if asked.given else ""))
+    command = "make bench" + (f" ARGS='{asked.given}'" if asked.given else "")
+    made = document(run, rounds, command, ran_on)
     page = table.markdown(made)
     for name, content in (("json", as_json(made)), ("md", page), ("svg", chart.svg(made))):
         write(asked.output / f"compare.{name}", content)

@@ -20,14 +20,14 @@ SCHEMA = 1
 VALUES_MAX = 32
 
 
-def document(run: Run, rounds: int, command: str) -> dict[str, Any]:
-    """All of it, ready to be written as JSON."""
+def document(run: Run, rounds: int, command: str, ran_on: dict[str, Any]) -> dict[str, Any]:
+    """All of it, ready to be written as JSON; ``ran_on`` is the machine before it started."""
     return {
         "schema": SCHEMA,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": command,
         "commit": commit(),
-        "machine": machine(),
+        "machine": ran_on,
         "rounds": rounds,
         "memory_bytes": run.memory_bytes,
         "peers": [
@@ -82,7 +82,7 @@ def round_document(row: Row, nanoseconds: list[float]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on."""
+    """What it runs on, and how busy it is now."""
     cpu = [
         line.partition(":")[2].strip() for line in read("/proc/cpuinfo").splitlines() if line.startswith("model name")
     ]
@@ -92,7 +92,7 @@ def machine() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "kernel": platform.release(),
         "shmem_huge_pages": read("/sys/kernel/mm/transparent_hugepage/shmem_enabled").strip(),
-        "load_before": os.getloadavg()[0],
+        "load": os.getloadavg()[0],
     }
 
 

@@ -62,7 +62,7 @@ class Worker:
             raise Lost(self._end())
         return json.loads(line)
 
-    def stop(self, seconds: float = 30) -> None:
+    def stop(self, seconds: float) -> None:
         """Lets it stop its store, kills what is left of it, and removes what it wrote."""
         self.selector.close()
         for pipe in (self.process.stdin, self.process.stdout):

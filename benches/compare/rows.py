@@ -62,7 +62,7 @@ ROWS = [
         ("100m", "100 MiB", 100 * MIB, 8),
         ("1g", "1 GiB", GIB, 3),
     ),
-    Row("crowd_100m", "four processes put 100 MiB at once", "crowd", 100 * MIB, 4, unit="GB/s", processes=4),
+    Row("crowd_100m", "four processes put 100 MiB", "crowd", 100 * MIB, 4, unit="GB/s", processes=4),
     Row("round_trip", "Unix-socket round trip, 64 B", "round_trip", 64, 2000),
 ]
 

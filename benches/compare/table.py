@@ -9,6 +9,8 @@ from figures import text
 BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
 #: Nearer than this, two medians are called equal: that far do two runs differ.
 EQUAL = 1.2
+#: Others at work, more than what a fresh build leaves behind, make figures that say little.
+LOAD_MAX = 3.0
 
 
 def markdown(document: dict[str, Any]) -> str:
@@ -19,10 +21,14 @@ def markdown(document: dict[str, Any]) -> str:
 
 def head(document: dict[str, Any]) -> str:
     machine = document["machine"]
+    busy = ""
+    if machine["load"] > LOAD_MAX:
+        busy = f" **The machine was busy (load {machine['load']:.1f}) before it began: for orientation only.**"
+    gib = f"{document['memory_bytes'] / 2**30:.0f} GiB"
     return (
         f"{document['date']}, commit {document['commit']}, `{document['command']}`. "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, "
-        f"Linux {machine['kernel']}. {document['rounds']} rounds; stores of {document['memory_bytes'] / 2**30:.0f} GiB."
+        f"Linux {machine['kernel']}. {document['rounds']} rounds; stores of {gib}.{busy}"
     )
 
 

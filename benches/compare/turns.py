@@ -19,6 +19,8 @@ from rows import Row
 
 START_SECONDS = 90
 ROW_SECONDS = 120
+#: How long a store may take to stop by itself.
+STOP_SECONDS = 30.0
 #: All stores have the same time between their start and their first row; who prepares memory ahead does it then.
 REST_SECONDS = 1.0
 
@@ -65,26 +67,31 @@ class Run:
 
     def turn(self, peer: Peer, command: list[str], environment: dict[str, str], log: Path, progress: Progress) -> None:
         """Start, all rows, stop. A row that fails stands in the table; the others go on if the store lives."""
+        # Ctrl-C, wrong bytes and a process that does not answer leave nothing that is worth waiting for.
+        patience, under_way = 1.0, None
         worker = Worker(command, environment, log)
         try:
             answer = worker.call(
                 START_SECONDS, do="start", directory=str(worker.directory), memory_bytes=self.memory_bytes
             )
             if "version" not in answer:
-                self.absent[peer.name] = f"it does not start: {answer.get('failed') or answer.get('unsupported')}"
-                return
+                raise Lost(answer.get("failed") or answer.get("unsupported"))
             self.versions[peer.name] = answer["version"]
             if peer.adapter or peer.own:
                 time.sleep(REST_SECONDS)
             for row in self.rows:
-                cell = self.cell(row, peer)
-                if cell.missing is None:
+                under_way = self.cell(row, peer)
+                if under_way.missing is None:
                     progress.row(row.name)
-                    self.note(peer, row, cell, worker.call(ROW_SECONDS, do="measure", row=row.command()))
+                    self.note(peer, row, under_way, worker.call(ROW_SECONDS, do="measure", row=row.command()))
+            patience = STOP_SECONDS
         except Lost as lost:
-            self.lost(peer, str(lost))
+            if under_way is None:
+                self.absent[peer.name] = f"it does not start: {lost}"
+            else:
+                under_way.missing = str(lost)
         finally:
-            worker.stop()
+            worker.stop(patience)
 
     def note(self, peer: Peer, row: Row, cell: Cell, answer: dict[str, Any]) -> None:
         """An answer into its cell."""
@@ -93,17 +100,6 @@ class Run:
         cell.missing = answer.get("unsupported") or answer.get("failed")
         if cell.missing is None:
             cell.rounds.append(answer.get("ways") or {"": answer["nanoseconds"]})
-
-    def lost(self, peer: Peer, why: str) -> None:
-        """The row under way has no answer; if none had one before, the store is not there."""
-        for row in self.rows:
-            cell = self.cell(row, peer)
-            if cell.missing is None and len(cell.rounds) < max(len(self.cell(at, peer).rounds) for at in self.rows):
-                cell.missing = why
-                return
-        cell = self.cell(self.rows[0], peer)
-        if not cell.rounds:
-            self.absent[peer.name] = why
 
 
 class Progress:

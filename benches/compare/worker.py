@@ -6,7 +6,7 @@ it started. What libraries print goes to stderr.
 | it is told | it answers |
 |---|---|
 | `{"do": "start", "directory", "memory_bytes"}` | `{"version"}` |
-| `{"do": "measure", "row": ROW}` | `{"nanoseconds": […]}`, one for each call; of each way, if there are many: `{"ways": {NAME: […]}}` |
+| `{"do": "measure", "row": ROW}` | `{"nanoseconds": […]}`, one a call; of several ways `{"ways": {NAME: […]}}` |
 | `{"do": "connect", "address"}` | `{"connected": true}` |
 | `{"do": "expect", "key"}` | `{"waiting": KEY}`, and when the object has come `{"at": NANOSECONDS, "crc"}` |
 | `{"do": "ready_to_put", "size", "piece"}` | `{"ready": true}` |
@@ -30,7 +30,7 @@ from typing import Any
 
 import adapters
 from adapters import Unsupported
-from measure import Measurement, WrongBytes, clock
+from measurement import Measurement, WrongBytes, clock
 from source import PIECES, Source
 
 

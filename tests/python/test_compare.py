@@ -105,7 +105,7 @@ def document() -> dict:
         "date": "2026-01-01 12:00 UTC",
         "command": "make bench",
         "commit": "0123456789ab",
-        "machine": {"cpu": "A <fast> one", "cores": 2, "memory_bytes": 2**30, "kernel": "6.1"},
+        "machine": {"cpu": "A <fast> one", "cores": 2, "memory_bytes": 2**30, "kernel": "6.1", "load": 0.1},
         "rounds": 5,
         "memory_bytes": 2**32,
         "peers": [peer("plasmad", True), peer("ray", False), peer("plasma", False, "no wheel for this machine")],
@@ -133,6 +133,12 @@ def test_the_table_has_a_column_for_each_store_and_says_why_one_is_empty(documen
     assert "| put 1 GiB, warm, GB/s | 10.0 (9.0) | – | – |" in made
     assert "- Plasma: no wheel for this machine" in made
     assert "- Ray, put 1 GiB, warm: too large" in made
+
+
+def test_a_run_on_a_busy_machine_says_so(document: dict) -> None:
+    assert "busy" not in table.markdown(document)
+    document["machine"]["load"] = 6.0
+    assert "was busy (load 6.0)" in table.markdown(document)
 
 
 def test_the_page_says_where_plasmad_loses(document: dict) -> None:

@@ -1,4 +1,4 @@
-//! plasmad through its Rust client: the same rows as `measure.py`, measured in the same way.
+//! plasmad through its Rust client: the same rows as `measurement.py`, measured in the same way.
 
 use plasmad_client::testing::Daemon;
 use plasmad_client::{CreateOptions, ObjectId, Store, Timeout};
