@@ -5,9 +5,15 @@ VENV := .venv/bin
 CLIENT := clients/python
 DEMO := $(CLIENT)/examples/flights
 DAEMON := $(CLIENT)/plasmad/bin/plasmad
+FUZZ_TARGETS ?= frame request response hello value stream size store
+FUZZ_RUNS ?= 10000000
+FUZZ_SECONDS ?= 0
+FUZZ_SANITIZER ?= none
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
 export PYTHON
 
-.PHONY: help build demo test test-rust test-python test-long wheel bench bench-own lint fmt clean tools
+.PHONY: help build demo test test-rust test-python test-long fuzz fuzz-ci fuzz-planted fuzz-seeds wheel bench bench-own lint
+.PHONY: fmt clean tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,6 +37,26 @@ test-python: build $(VENV)/.test
 
 test-long: tools ## longer runs of models and simulations
 	cargo test --quiet --release --test all -- --include-ignored
+
+fuzz: fuzz-seeds ## libFuzzer on FUZZ_TARGETS, each for FUZZ_RUNS inputs or FUZZ_SECONDS, whichever comes first
+	for target in $(FUZZ_TARGETS); do \
+		mkdir -p target/fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 $(CARGO_FUZZ) fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz --features libfuzzer \
+			--sanitizer $(FUZZ_SANITIZER) $$target target/fuzz/corpus/$$target target/fuzz/seeds/$$target \
+			-- -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -print_final_stats=1 || exit 1; \
+	done
+
+fuzz-ci: tools ## the same targets with a small fuzzer of our own, bounded; needs no libFuzzer
+	cargo test --quiet --release --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz
+
+fuzz-planted: ## libFuzzer on a decoder with a mistake in it (PLANTED names another): succeeds when it is found
+	rm -rf tests/fuzz/artifacts/planted
+	! $(MAKE) fuzz FUZZ_TARGETS=planted
+	ls tests/fuzz/artifacts/planted/crash-*
+
+fuzz-seeds: tools $(CARGO_FUZZ)
+	cargo run --quiet --release --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --bin plasmad-fuzz \
+		seeds target/fuzz/seeds
 
 wheel: build ## one wheel with extension and daemon in target/wheels, tried in a bare environment
 	rm -rf target/wheels target/wheel-venv
@@ -60,6 +86,9 @@ clean: ## remove everything that was built
 
 tools:
 	@.ci/check-tools
+
+$(CARGO_FUZZ):
+	cargo install --quiet --locked --version 0.13.2 --root target/tools --target-dir target/tools/build cargo-fuzz
 
 $(VENV)/maturin:
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,4 @@
+#![no_main]
+#![allow(unsafe_code, missing_docs)]
+
+plasmad_fuzz::program!("request");
