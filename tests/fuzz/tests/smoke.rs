@@ -17,7 +17,10 @@ fn every_target_survives_changed_seeds() {
             Ok(outcomes) => println!("{name}: {cases} cases, {outcomes} outcomes, {:?}", start.elapsed()),
             Err(finding) => {
                 let hex: String = finding.input.iter().map(|byte| format!("{byte:02x}")).collect();
-                panic!("{name}, case {}: {}\n   plasmad-fuzz replay {name} {hex}", finding.case, finding.said)
+                panic!(
+                    "{name}, case {}: {}\n   cargo run --release --example by_hand replay {name} {hex}",
+                    finding.case, finding.said
+                )
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Seeds for libFuzzer, and the small fuzzer of the tests by hand.
 //!
 //! ```text
-//! plasmad-fuzz seeds FOLDER               writes FOLDER/<target>/seed-0000 ... for every target
-//! plasmad-fuzz run TARGET CASES [SEED]    runs the small fuzzer
-//! plasmad-fuzz replay TARGET HEX          runs one input
+//! by_hand seeds FOLDER               writes FOLDER/<target>/seed-0000 ... for every target
+//! by_hand run TARGET CASES [SEED]    runs the small fuzzer
+//! by_hand replay TARGET HEX          runs one input
 //! ```
 
 use std::path::Path;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("usage: plasmad-fuzz seeds FOLDER | run TARGET CASES [SEED] | replay TARGET HEX");
+            eprintln!("usage: by_hand seeds FOLDER | run TARGET CASES [SEED] | replay TARGET HEX");
             ExitCode::FAILURE
         }
     }
