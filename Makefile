@@ -37,6 +37,7 @@ test-python: build $(VENV)/.test
 
 test-long: tools ## longer runs of models and simulations
 	cargo test --quiet --release --test all -- --include-ignored
+	cargo test --quiet --release --package plasmad-core --lib -- --include-ignored
 
 fuzz: fuzz-seeds ## libFuzzer on FUZZ_TARGETS, each for FUZZ_RUNS inputs or FUZZ_SECONDS, whichever comes first
 	for target in $(FUZZ_TARGETS); do \
@@ -55,7 +56,7 @@ fuzz-planted: ## libFuzzer on a decoder with a mistake in it (PLANTED names anot
 	ls tests/fuzz/artifacts/planted/crash-*
 
 fuzz-seeds: tools $(CARGO_FUZZ)
-	cargo run --quiet --release --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --bin plasmad-fuzz \
+	cargo run --quiet --release --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --example by_hand \
 		seeds target/fuzz/seeds
 
 wheel: build ## one wheel with extension and daemon in target/wheels, tried in a bare environment

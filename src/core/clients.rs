@@ -68,3 +68,7 @@ impl Clients {
         self.ledgers.iter().map(|(client, ledger)| (*client, ledger))
     }
 }
+
+#[cfg(test)]
+#[path = "clients_fuzz.rs"]
+mod fuzz;

@@ -31,6 +31,8 @@ pub mod residence;
 pub mod slot;
 pub mod stats;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 pub use clients::ClientId;
 pub use effect::{Effect, Refusal, Reply};

@@ -276,3 +276,6 @@ pub const WAITING_MAX: usize = 1024;
 
 /// What their ids, objects and inline bytes may take of the daemon's memory: fifteen of the largest inline puts.
 pub const WAITING_BYTES_MAX: u64 = 16 * 1024 * 1024;
+#[cfg(all(test, debug_assertions))]
+#[path = "store/ledger_checks.rs"]
+mod ledger_checks;

@@ -259,6 +259,10 @@ pub const PAGE_ALIGNED_FROM_BYTES: u64 = 1024 * 1024;
 pub const PAGE_BYTES: u64 = 4096;
 
 #[cfg(test)]
+#[path = "allocator_fuzz.rs"]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -2,6 +2,8 @@
 
 mod creates;
 mod deadlines;
+#[cfg(test)]
+mod fuzz;
 mod gets;
 mod subscriptions;
 

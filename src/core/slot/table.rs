@@ -227,3 +227,7 @@ fn findable(state: State) -> bool {
         State::Free | State::Doomed => false,
     }
 }
+
+#[cfg(test)]
+#[path = "table_fuzz.rs"]
+mod fuzz;

@@ -11,6 +11,8 @@ use super::{Store, Turn};
 use crate::clients::ClientId;
 use crate::effect::{Description, Holding, Refusal, Reply, Shortage};
 use crate::event::Wanted;
+#[cfg(debug_assertions)]
+use crate::queue::WaitKey;
 use crate::residence::Residence;
 use crate::slot::{SlotNumber, State};
 use crate::stats::Snapshot;
@@ -148,6 +150,31 @@ impl Store {
         assert_eq!(self.doomed.len(), doomed, "doomed objects");
         assert_eq!(self.arena.used_bytes(), used, "every extent has an object");
         assert_eq!(self.arena.used_bytes() + self.arena.free_bytes(), self.config.capacity_bytes);
+        self.check_ledgers();
+    }
+
+    /// The ledgers against what they tell of: unsealed objects stand in their creator's, waits in their asker's.
+    #[cfg(debug_assertions)]
+    fn check_ledgers(&self) {
+        let (mut unsealed, mut waiting) = (0, 0);
+        for (client, ledger) in self.clients.iter() {
+            for slot in &ledger.unsealed {
+                let object = &self.slots[*slot];
+                assert_eq!((object.state, object.creator), (State::Created, client), "an unsealed object's ledger");
+            }
+            for (number, key) in &ledger.waiting {
+                let found = match key {
+                    WaitKey::Create(place) => self.creates.wait(*place).map(|wait| (wait.client, wait.tag.number)),
+                    WaitKey::Get(number) => self.gets.wait(*number).map(|wait| (wait.client, wait.tag.number)),
+                };
+                assert_eq!(found, Some((client, *number)), "a wait's ledger");
+            }
+            unsealed += ledger.unsealed.len();
+            waiting += ledger.waiting.len();
+        }
+        let created = self.slots.occupied_from(0).filter(|(_, slot)| slot.state == State::Created).count();
+        assert_eq!(unsealed, created, "every unsealed object stands in a ledger");
+        assert_eq!(waiting, self.creates.count() + self.gets.count(), "every wait stands in a ledger");
     }
 }
 

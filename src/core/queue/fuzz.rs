@@ -1,0 +1,225 @@
+//! Line, waits and deadlines beside naive ones: lists in the order things came, and a set of what can be read.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use plasmad_wire::ObjectId;
+
+use super::*;
+use crate::Nanos;
+use crate::arena::fill::Random;
+use crate::clients::ClientId;
+use crate::event::RequestTag;
+use crate::testing::{Compared, agree, notice, same};
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    None,
+    /// Who comes last stands first.
+    Overtakes,
+    /// A repeated id counts as many times as it is asked for.
+    CountsRepeats,
+    /// An object that goes while somebody waits for it is still there for them.
+    MissesDepartures,
+    /// The deadline of a wait that ended stays.
+    KeepsDeadlines,
+}
+
+#[derive(Default)]
+struct Naive {
+    creates: Vec<(u64, CreateWait)>,
+    gets: Vec<(u64, GetWait)>,
+    readable: BTreeSet<u8>,
+}
+
+struct Pair {
+    creates: CreateQueue,
+    gets: GetWaits,
+    deadlines: Deadlines,
+    naive: Naive,
+    fault: Fault,
+}
+
+impl Pair {
+    fn missing(&self, ids: &[ObjectId]) -> usize {
+        let missing: BTreeSet<ObjectId> =
+            ids.iter().copied().filter(|id| !self.naive.readable.iter().any(|other| name(*other) == *id)).collect();
+        missing.len()
+    }
+
+    fn push_create(&mut self, random: &mut Random, number: u64) {
+        let deadline = deadline_of(random);
+        let tag = RequestTag { number, kind: 5, silent: false };
+        let wait = CreateWait { client: ClientId(1), tag, objects: Vec::new(), since: number, deadline };
+        let place = self.creates.push(wait.clone());
+        self.deadlines.insert(deadline, WaitKey::Create(place));
+        match self.fault {
+            Fault::Overtakes => self.naive.creates.insert(0, (place, wait)),
+            _ => self.naive.creates.push((place, wait)),
+        }
+    }
+
+    fn push_get(&mut self, random: &mut Random, request: u64) {
+        let ids: Vec<ObjectId> = (0..1 + random.below(4)).map(|_| name(random.below(IDS) as u8)).collect();
+        let distinct = distinct(&ids).len();
+        let purpose = match random.below(2) {
+            0 => Purpose::Pin { partial: false },
+            _ => Purpose::Look { missing_max: random.below(distinct as u64) as usize },
+        };
+        let missing = self.missing(&ids);
+        let (deadline, tag) = (deadline_of(random), RequestTag { number: request, kind: 9, silent: false });
+        let mut wait = GetWait { client: ClientId(1), tag, ids, purpose, missing, since: request, deadline };
+        if wait.is_satisfied() {
+            return;
+        }
+        if self.fault == Fault::CountsRepeats {
+            wait.missing += wait.ids.len() - distinct;
+        }
+        let number = self.gets.push(wait.clone());
+        self.deadlines.insert(deadline, WaitKey::Get(number));
+        self.naive.gets.push((number, wait));
+    }
+
+    /// An object comes or goes; who is served is served at once, as the store does it.
+    fn toggle(&mut self, id: u8) -> Compared {
+        if self.naive.readable.remove(&id) {
+            if self.fault != Fault::MissesDepartures {
+                self.gets.vanished(name(id));
+            }
+            return Ok(());
+        }
+        self.naive.readable.insert(id);
+        let found = self.gets.appeared(name(id));
+        let expected: Vec<u64> = self
+            .naive
+            .gets
+            .iter()
+            .filter(|(_, wait)| wait.ids.contains(&name(id)) && self.is_satisfied(wait))
+            .map(|(number, _)| *number)
+            .collect();
+        same("served", &found, &expected)?;
+        found.into_iter().try_for_each(|number| self.end(WaitKey::Get(number)))
+    }
+
+    fn is_satisfied(&self, wait: &GetWait) -> bool {
+        match wait.purpose {
+            Purpose::Pin { .. } => self.missing(&wait.ids) == 0,
+            Purpose::Look { missing_max } => self.missing(&wait.ids) <= missing_max,
+        }
+    }
+
+    /// A wait ends; a second time, nothing happens.
+    fn end(&mut self, key: WaitKey) -> Compared {
+        let (deadline, known) = match key {
+            WaitKey::Create(place) => {
+                let known = self.naive.creates.iter().any(|(other, _)| *other == place);
+                self.naive.creates.retain(|(other, _)| *other != place);
+                (self.creates.remove(place).map(|wait| wait.deadline), known)
+            }
+            WaitKey::Get(number) => {
+                let known = self.naive.gets.iter().any(|(other, _)| *other == number);
+                self.naive.gets.retain(|(other, _)| *other != number);
+                (self.gets.remove(number).map(|wait| wait.deadline), known)
+            }
+        };
+        same("ends", deadline.is_some(), known)?;
+        if self.fault != Fault::KeepsDeadlines {
+            self.deadlines.remove(deadline.flatten(), key);
+        }
+        Ok(())
+    }
+
+    /// Everything that is due ends, in the order of deadlines, creates first.
+    fn expire(&mut self, now: Nanos) -> Compared {
+        while let Some(key) = self.deadlines.due(now) {
+            same("due", Some(key), self.ends().first().filter(|(at, _)| *at <= now).map(|(_, key)| *key))?;
+            self.end(key)?;
+            self.compare()?;
+        }
+        same("left over", self.ends().first().is_some_and(|(at, _)| *at <= now), false)
+    }
+
+    fn ends(&self) -> Vec<(Nanos, WaitKey)> {
+        let creates = self.naive.creates.iter().map(|(place, wait)| (wait.deadline, WaitKey::Create(*place)));
+        let gets = self.naive.gets.iter().map(|(number, wait)| (wait.deadline, WaitKey::Get(*number)));
+        let mut ends: Vec<_> = creates.chain(gets).filter_map(|(at, key)| Some((at?, key))).collect();
+        ends.sort_unstable();
+        ends
+    }
+
+    fn compare(&self) -> Compared {
+        let first = self.naive.creates.first();
+        same("first", self.creates.first().map(|(place, _)| place), first.map(|(place, _)| *place))?;
+        same("creates", self.creates.count(), self.naive.creates.len())?;
+        same("empty", self.creates.is_empty(), self.naive.creates.is_empty())?;
+        for (place, wait) in &self.naive.creates {
+            same("place", self.creates.wait(*place).map(|it| it.tag), Some(wait.tag))?;
+        }
+        same("gets", self.gets.count(), self.naive.gets.len())?;
+        let oldest = self.naive.gets.first();
+        same("oldest", self.gets.oldest().map(|wait| wait.tag), oldest.map(|(_, wait)| wait.tag))?;
+        for (number, wait) in &self.naive.gets {
+            let found = self.gets.wait(*number).map(|it| it.missing);
+            same("missing", found, Some(self.missing(&wait.ids)))?;
+        }
+        same("next deadline", self.deadlines.next(), self.ends().first().map(|(at, _)| *at))
+    }
+}
+
+fn name(id: u8) -> ObjectId {
+    ObjectId::new([id + 1; ObjectId::BYTES])
+}
+
+/// Few moments, so that many fall together.
+fn deadline_of(random: &mut Random) -> Option<Nanos> {
+    let at = random.below(100);
+    (at < 80).then_some(at * 50)
+}
+
+fn run(seed: u64, operations: u64, fault: Fault) -> Compared {
+    let mut random = Random(seed);
+    let (creates, gets, deadlines) = (CreateQueue::default(), GetWaits::default(), Deadlines::default());
+    let mut pair = Pair { creates, gets, deadlines, naive: Naive::default(), fault };
+    for number in 0..operations {
+        match random.below(12) {
+            0 | 1 => pair.push_create(&mut random, number),
+            2..5 => pair.push_get(&mut random, number),
+            5..8 => pair.toggle(random.below(IDS) as u8)?,
+            8 => {
+                if let Some((place, _)) = pair.creates.first() {
+                    pair.end(WaitKey::Create(place))?;
+                }
+            }
+            9 => pair.end(WaitKey::Create(random.below(number + 1)))?,
+            10 => pair.end(WaitKey::Get(random.below(number + 1)))?,
+            _ => {
+                let now = random.below(60) * 50;
+                pair.expire(now)?;
+            }
+        }
+        pair.compare()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn queues_and_lists_agree() {
+    agree(0..20, |seed| run(seed, 1000, Fault::None));
+}
+
+#[test]
+#[ignore = "the long run: some seconds with optimisation"]
+fn queues_and_lists_agree_for_long() {
+    agree(100..200, |seed| run(seed, 5000, Fault::None));
+}
+
+#[test]
+fn broken_queues_are_noticed() {
+    notice(0..4, "first", |seed| run(seed, 1000, Fault::Overtakes));
+    notice(0..4, "missing", |seed| run(seed, 1000, Fault::CountsRepeats));
+    notice(0..4, "missing", |seed| run(seed, 1000, Fault::MissesDepartures));
+    notice(0..4, "deadline", |seed| run(seed, 1000, Fault::KeepsDeadlines));
+}
+
+const IDS: u64 = 8;
