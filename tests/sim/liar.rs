@@ -24,12 +24,26 @@ pub(super) struct Liar {
     pub(super) published: Vec<Handle>,
     /// Processes that live; whether they are connected, and so go on pinning.
     pub(super) alive: BTreeMap<ClientId, bool>,
+    /// Processes that died and whose death the core hasn't heard of: they pin nothing any more, and hold what they did.
+    pub(super) dead: BTreeSet<ClientId>,
+    /// One that is connected is to die during the next scan or retraction.
+    pub(super) one_dies: bool,
+    /// Pins that were answered and not heard of yet: nobody can have let them go.
+    pub(super) unheard: BTreeSet<Unheard>,
     /// Nobody lies any more.
     pub(super) honest: bool,
     /// Retractions don't look for claims: a fault to be noticed.
     pub(super) retracts_blindly: bool,
     /// What the core must never do, and did.
     pub(super) crimes: Vec<String>,
+}
+
+/// A pin by whose it is, word, slot and generation.
+pub(super) type Unheard = (ClientId, u32, u32, u64);
+
+/// How a pin that was not heard of yet is noted.
+pub(super) fn unheard(client: ClientId, pin: Pin) -> Unheard {
+    (client, pin.word, pin.handle.slot, pin.handle.generation)
 }
 
 /// What the index shows of a slot.
@@ -47,6 +61,9 @@ impl Liar {
             index: BTreeMap::new(),
             published: Vec::new(),
             alive: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            one_dies: false,
+            unheard: BTreeSet::new(),
             honest: false,
             retracts_blindly: false,
             crimes: Vec::new(),
@@ -60,7 +77,11 @@ impl Liar {
             if self.random.percent(50) {
                 made.extend(self.pin_unasked());
             } else {
-                let claims: Vec<(ClientId, u32, Handle)> = self.pages.claims().collect();
+                let may_go = |it: &(ClientId, u32, Handle)| {
+                    !self.unheard.contains(&unheard(it.0, Pin { word: it.1, handle: it.2 }))
+                        && !self.dead.contains(&it.0)
+                };
+                let claims: Vec<(ClientId, u32, Handle)> = self.pages.claims().filter(may_go).collect();
                 if let Some((client, word, handle)) = self.random.pick(&claims).copied() {
                     self.pages.unpin(client, Pin { word, handle });
                 }
@@ -75,7 +96,7 @@ impl Liar {
     }
 
     fn pin_unasked(&mut self) -> Option<(ClientId, Pin)> {
-        let connected: Vec<ClientId> = self.alive.iter().filter(|it| *it.1).map(|it| *it.0).collect();
+        let connected: Vec<ClientId> = self.able_to_pin();
         let visible: Vec<Handle> = self
             .index
             .iter()
@@ -85,6 +106,19 @@ impl Liar {
         let (client, handle) = (*self.random.pick(&connected)?, *self.random.pick(&visible)?);
         let word = self.pages.pin(client, SlotNumber(handle.slot), handle.generation)?;
         Some((client, Pin { word, handle }))
+    }
+
+    /// Clients that are connected and whose process lives.
+    fn able_to_pin(&self) -> Vec<ClientId> {
+        self.alive.iter().filter(|it| *it.1 && !self.dead.contains(it.0)).map(|it| *it.0).collect()
+    }
+
+    /// A process dies while the core looks at the pages, if one is to.
+    fn may_die(&mut self) {
+        if std::mem::take(&mut self.one_dies) {
+            let all = self.able_to_pin();
+            self.dead.extend(self.random.pick(&all));
+        }
     }
 
     /// A slot that is said to be claimed: any, used or not.
@@ -116,6 +150,7 @@ impl Residence for Liar {
     }
 
     fn pinned(&mut self, into: &mut SlotSet) {
+        self.may_die();
         self.pages.pinned(into);
         if let Some(slot) = self.imagined() {
             into.insert(slot);
@@ -140,6 +175,7 @@ impl Residence for Liar {
     }
 
     fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {
+        self.may_die();
         self.stir();
         let mut pinned: Vec<SlotNumber> = window.iter().copied().filter(|slot| self.pages.is_claimed(*slot)).collect();
         if !self.honest && self.random.percent(15) {

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use plasmad_core::effect::Got;
-use plasmad_core::{ClientId, Config, Effect, Event, Nanos, Reply, RequestTag, Store, Verb, WhenFull};
+use plasmad_core::{
+    ClientId, Config, Effect, Event, Nanos, Refusal, Reply, RequestTag, Residence, Store, Verb, WhenFull,
+};
 use plasmad_wire::limits::FOREVER;
-use plasmad_wire::{Extent, Handle, ObjectId, Role};
+use plasmad_wire::{Extent, Handle, ObjectId, Pin, Role};
 
-use super::liar::Liar;
+use super::liar::{Liar, unheard};
 use super::listeners::Listeners;
+use super::turmoil::{Seen, Surprise, Turmoil};
 use crate::support::{Checked, Violation, Workload, ensure, guarded};
 
 /// What is broken on purpose.
@@ -24,13 +27,25 @@ pub(super) enum Fault {
     BuriesTheLiving,
     /// Now and then a change is taken and told to nobody.
     SwallowsChanges,
+    /// The core never hears of a death.
+    HidesDeaths,
+    /// Pins are lost between their answer and its arrival.
+    LosesUnheardPins,
+    /// Of all that is due at one moment, only the first is answered.
+    AnswersOneAtATime,
+    /// A process that connects again is dead to the core under its old number.
+    BuriesTheReconnected,
+    /// What a new connection asks is asked in the name of the former one.
+    MistakesConnections,
 }
 
-/// Runs so many events; the seed decides all of them.
-pub(super) fn run(seed: u64, events: u64, fault: Fault) -> Checked {
+/// Runs so many events; the seed decides all of them. Tells which situations it met.
+pub(super) fn run(seed: u64, events: u64, fault: Fault) -> Checked<Seen> {
     let mut simulator = Simulator::new(seed, fault);
     let result = guarded(|| simulator.run(events));
-    result.map_err(|violation| Violation(format!("PLASMAD_SEED={seed}, event {}: {violation:?}", simulator.count)))
+    result
+        .map(|()| simulator.turmoil.seen)
+        .map_err(|violation| Violation(format!("PLASMAD_SEED={seed}, event {}: {violation:?}", simulator.count)))
 }
 
 struct Simulator {
@@ -38,7 +53,10 @@ struct Simulator {
     liar: Liar,
     listeners: Listeners,
     workload: Workload,
+    turmoil: Turmoil,
     fault: Fault,
+    /// The connection that each new one of the same process replaced.
+    before: BTreeMap<ClientId, ClientId>,
     /// Requests without an answer, and when they must have one.
     open: BTreeMap<(ClientId, u64), Option<Nanos>>,
     /// Where clients write.
@@ -60,7 +78,9 @@ impl Simulator {
             liar,
             listeners: Listeners::default(),
             workload: Workload::new(seed, CAPACITY_BYTES),
+            turmoil: Turmoil::new(seed),
             fault,
+            before: BTreeMap::new(),
             open: BTreeMap::new(),
             unsealed: BTreeMap::new(),
             aborting: Vec::new(),
@@ -74,7 +94,12 @@ impl Simulator {
             for (client, pin) in self.liar.stir() {
                 self.workload.has_pinned(client, pin);
             }
+            self.surprise()?;
             let step = self.workload.step(self.store.next_deadline());
+            if matches!(&step.event, Event::Asked { client, .. } | Event::Cancelled { client, .. } if self.liar.dead.contains(client))
+            {
+                continue;
+            }
             self.liar.pages.set_fill_fails(step.fill_fails);
             self.now = step.now;
             self.happens(step.event)?;
@@ -84,7 +109,45 @@ impl Simulator {
         }
         self.liar.pages.set_fill_fails(false);
         self.liar.honest = true;
+        let heard = self.turmoil.arrive(&mut self.liar, true)?;
+        self.workload.told(&heard);
         self.everybody_leaves()
+    }
+
+    /// Something out of turn, now and then.
+    fn surprise(&mut self) -> Checked {
+        match self.turmoil.surprise(&mut self.liar) {
+            Surprise::None => Ok(()),
+            Surprise::Jump(by) => {
+                self.now = self.workload.jump(by);
+                let late = self.open.values().filter(|deadline| deadline.is_some_and(|it| it <= self.now)).count();
+                self.turmoil.seen.jumps_over_deadlines += u64::from(late >= 2);
+                self.happens(Event::Tick)
+            }
+            Surprise::Reconnects(client) => {
+                let holds = self.liar.pages.claims().any(|(whose, ..)| whose == client);
+                let holds = holds || self.unsealed.values().any(|(whose, _)| *whose == client);
+                let Some((new, joins)) = self.workload.comes_again(client) else { return Ok(()) };
+                self.turmoil.seen.reconnections_with_claims += u64::from(holds);
+                self.turmoil.leaves(client);
+                let closes = self.workload.closes(client);
+                self.happens(closes)?;
+                self.before.insert(new, client);
+                self.happens(joins)
+            }
+            Surprise::DeathIsTold(client) => {
+                let event = self.workload.dies(client);
+                self.happens(event)
+            }
+        }
+    }
+
+    fn note_death(&mut self, client: ClientId) {
+        let seen = &mut self.turmoil.seen;
+        seen.deaths_in_a_scan += u64::from(self.liar.dead.contains(&client));
+        seen.deaths_with_pins += u64::from(self.liar.pages.claims().any(|(whose, ..)| whose == client));
+        seen.deaths_with_waits += u64::from(self.open.keys().any(|(whose, _)| *whose == client));
+        seen.deaths_with_unsealed += u64::from(self.unsealed.values().any(|(whose, _)| *whose == client));
     }
 
     fn happens(&mut self, event: Event) -> Checked {
@@ -98,6 +161,12 @@ impl Simulator {
                     return Ok(());
                 }
                 self.open.insert((*client, tag.number), self.deadline(verb));
+                if let Verb::Release { pins } = verb {
+                    // A client may guess a pin it hasn't heard of, and so give it back.
+                    pins.iter().for_each(|pin| {
+                        self.liar.unheard.remove(&unheard(*client, *pin));
+                    });
+                }
                 self.aborting = if let Verb::Abort { handles } = verb { handles.clone() } else { Vec::new() };
             }
             Event::ConnectionClosed { client } => {
@@ -105,23 +174,30 @@ impl Simulator {
                 self.liar.alive.entry(*client).and_modify(|connected| *connected = false);
             }
             Event::ClientGone { client } => {
+                self.note_death(*client);
+                self.liar.dead.remove(client);
                 self.open.retain(|(whose, _), _| whose != client);
                 self.liar.alive.remove(client);
                 self.unsealed.retain(|_, (whose, _)| whose != client);
             }
             Event::Cancelled { .. } | Event::Rung | Event::Tick => {}
         }
-        let event = match event {
-            Event::ConnectionClosed { client } if self.fault == Fault::BuriesTheLiving => Event::ClientGone { client },
-            event => event,
-        };
         let mut effects = Vec::new();
-        self.store.handle(self.now, event.clone(), &mut self.liar, &mut effects);
+        self.store.handle(self.now, self.distorted(event.clone()), &mut self.liar, &mut effects);
         self.liar.pages.take_calls();
-        if self.fault == Fault::LosesExpired && matches!(event, Event::Tick) {
-            effects.clear();
+        if matches!(event, Event::Tick) {
+            match self.fault {
+                Fault::LosesExpired => effects.clear(),
+                Fault::AnswersOneAtATime => effects.truncate(1),
+                _ => {}
+            }
         }
-        self.workload.told(&effects);
+        self.turmoil.send(&effects, &mut self.liar);
+        if self.fault == Fault::LosesUnheardPins {
+            self.lose_unheard_pins();
+        }
+        let heard = self.turmoil.arrive(&mut self.liar, false)?;
+        self.workload.told(&heard);
         let checked = effects.into_iter().try_for_each(|effect| self.check_effect(&event, effect));
         let checked = checked.and_then(|()| self.check_promises(&event));
         checked.map_err(|violation| Violation(format!("{}\n   after {event:?}", violation.0)))
@@ -132,6 +208,31 @@ impl Simulator {
             self.listeners.swallow_one(&mut self.store);
         }
         self.listeners.listen(&mut self.store, changes_max, &self.liar.visible_ids())
+    }
+
+    /// What the core is told, where what is broken lies in the telling.
+    fn distorted(&self, event: Event) -> Event {
+        match (self.fault, event) {
+            (Fault::BuriesTheLiving, Event::ConnectionClosed { client }) => Event::ClientGone { client },
+            (Fault::BuriesTheReconnected, Event::ConnectionClosed { client }) if self.turmoil.is_former(client) => {
+                Event::ClientGone { client }
+            }
+            (Fault::HidesDeaths, Event::ClientGone { .. }) => Event::Tick,
+            (Fault::MistakesConnections, Event::Asked { client, tag, verb }) => {
+                Event::Asked { client: self.before.get(&client).copied().unwrap_or(client), tag, verb }
+            }
+            (_, event) => event,
+        }
+    }
+
+    fn lose_unheard_pins(&mut self) {
+        let claims: Vec<_> = self.liar.pages.claims().collect();
+        for (client, word, handle) in claims {
+            let pin = Pin { word, handle };
+            if self.liar.unheard.contains(&unheard(client, pin)) && handle.slot.is_multiple_of(8) {
+                self.liar.pages.unpin(client, pin);
+            }
+        }
     }
 
     fn deadline(&self, verb: &Verb) -> Option<Nanos> {
@@ -163,6 +264,12 @@ impl Simulator {
                 self.open.insert((client, tag.number), None);
                 let knows = matches!(event, Event::Asked { verb: Verb::Subscribe { existing: true, .. }, .. });
                 self.listeners.join(client, knows);
+            Reply::Refused(Refusal::NotHeld(handle)) => {
+                let former = self.before.get(&client).copied();
+                let theirs = self.unsealed.get(&(handle.slot, handle.generation)).map(|(whose, _)| *whose);
+                let pins = || self.liar.pages.claims().any(|(whose, _, it)| Some(whose) == former && it == handle);
+                let foreign = former.is_some() && (theirs == former || pins());
+                self.turmoil.seen.foreign_claims_refused += u64::from(foreign);
             }
             Reply::Got { objects, .. } => objects.into_iter().try_for_each(|got| self.check_got(got))?,
             _ => {}

@@ -60,6 +60,34 @@ impl Workload {
         Step { now: self.now, event, fill_fails: self.random.percent(2), takes }
     }
 
+    /// Time jumps forward; it never goes back.
+    pub(crate) fn jump(&mut self, by: Nanos) -> Nanos {
+        self.now += by;
+        self.now
+    }
+
+    /// A new client, who knows what another one knew: a process that connected again.
+    pub(crate) fn comes_again(&mut self, before: ClientId) -> Option<(ClientId, Event)> {
+        let known = self.clients.get(&before)?;
+        let (unsealed, pins) = (known.unsealed.clone(), known.pins.clone());
+        let client = ClientId(self.next_client);
+        self.next_client += 1;
+        self.clients.insert(client, Known { unsealed, pins, ..Known::default() });
+        Some((client, Event::ClientJoined { client, role: Role::Writer }))
+    }
+
+    /// A client's socket is closed.
+    pub(crate) fn closes(&mut self, client: ClientId) -> Event {
+        self.clients.entry(client).and_modify(|known| known.closed = true);
+        Event::ConnectionClosed { client }
+    }
+
+    /// A client's process is dead, and the shell knows.
+    pub(crate) fn dies(&mut self, client: ClientId) -> Event {
+        self.clients.remove(&client);
+        Event::ClientGone { client }
+    }
+
     /// Everybody leaves.
     pub(crate) fn farewell(&mut self) -> Vec<Event> {
         let clients = std::mem::take(&mut self.clients);

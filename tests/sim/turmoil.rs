@@ -1,0 +1,160 @@
+//! What goes wrong around the core, from a seed: deaths at any point, late answers, jumps of the clock, reconnections.
+//!
+//! The shell's contract is kept: each client hears its answers in the order they were given, but clients hear them
+//! late, and one after another in any order; a death is told once, some time after it; time never goes back.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use plasmad_core::effect::Got;
+use plasmad_core::{ClientId, Effect, Nanos, Reply};
+use plasmad_wire::Pin;
+
+use crate::support::{Checked, Random, ensure};
+
+use super::liar::{Liar, unheard};
+
+/// How often each situation came up, so that a run which misses one proves nothing.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Seen {
+    /// A process died while the core looked at the pages.
+    pub(super) deaths_in_a_scan: u64,
+    /// A process died holding pins.
+    pub(super) deaths_with_pins: u64,
+    /// A process died while a request of its waited.
+    pub(super) deaths_with_waits: u64,
+    /// A process died while it wrote an object.
+    pub(super) deaths_with_unsealed: u64,
+    /// An answer reached nobody: its client was dead or gone.
+    pub(super) answers_lost: u64,
+    /// An answer was heard after answers that were given later, to others.
+    pub(super) answers_overtaken: u64,
+    /// The clock jumped over two deadlines or more.
+    pub(super) jumps_over_deadlines: u64,
+    /// A process connected again and left claims with its former connection.
+    pub(super) reconnections_with_claims: u64,
+    /// A new connection spoke of what the former one holds, and was refused.
+    pub(super) foreign_claims_refused: u64,
+}
+
+impl Seen {
+    /// The situations of several runs, by name.
+    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 9] {
+        let total = |count: fn(&Self) -> u64| runs.iter().map(count).sum::<u64>();
+        [
+            ("deaths in a scan", total(|seen| seen.deaths_in_a_scan)),
+            ("deaths with pins", total(|seen| seen.deaths_with_pins)),
+            ("deaths with waits", total(|seen| seen.deaths_with_waits)),
+            ("deaths with unsealed objects", total(|seen| seen.deaths_with_unsealed)),
+            ("answers lost", total(|seen| seen.answers_lost)),
+            ("answers overtaken", total(|seen| seen.answers_overtaken)),
+            ("jumps over deadlines", total(|seen| seen.jumps_over_deadlines)),
+            ("reconnections with claims", total(|seen| seen.reconnections_with_claims)),
+            ("foreign claims refused", total(|seen| seen.foreign_claims_refused)),
+        ]
+    }
+}
+
+/// What happens out of turn.
+pub(super) enum Surprise {
+    /// Nothing: the workload goes on.
+    None,
+    /// So much time passes at once.
+    Jump(Nanos),
+    /// A process closes its socket and connects again.
+    Reconnects(ClientId),
+    /// The shell learns of a death.
+    DeathIsTold(ClientId),
+}
+
+/// Everything that is late.
+pub(super) struct Turmoil {
+    random: Random,
+    pub(super) seen: Seen,
+    /// Answers on their way, by client, each with its number among all.
+    on_their_way: BTreeMap<ClientId, VecDeque<(u64, Effect)>>,
+    given: u64,
+    heard: u64,
+    /// The processes of former connections.
+    former: BTreeSet<ClientId>,
+}
+
+impl Turmoil {
+    pub(super) fn new(seed: u64) -> Self {
+        let (on_their_way, former) = (BTreeMap::new(), BTreeSet::new());
+        Self { random: Random(seed ^ 0x5eed), seen: Seen::default(), on_their_way, given: 0, heard: 0, former }
+    }
+
+    /// What happens before the next event.
+    pub(super) fn surprise(&mut self, liar: &mut Liar) -> Surprise {
+        liar.one_dies |= self.random.percent(1);
+        let dead: Vec<ClientId> = liar.dead.iter().copied().collect();
+        let connected: Vec<ClientId> = liar.alive.iter().filter(|it| *it.1).map(|it| *it.0).collect();
+        match self.random.below(100) {
+            0..10 => self.random.pick(&dead).map_or(Surprise::None, |client| Surprise::DeathIsTold(*client)),
+            10 => Surprise::Jump(1 << self.random.below(30)),
+            11 => {
+                let living: Vec<ClientId> = connected.into_iter().filter(|it| !liar.dead.contains(it)).collect();
+                self.random.pick(&living).map_or(Surprise::None, |client| Surprise::Reconnects(*client))
+            }
+            _ => Surprise::None,
+        }
+    }
+
+    /// Answers leave; pins in them are fixed until they are heard of.
+    pub(super) fn send(&mut self, effects: &[Effect], liar: &mut Liar) {
+        for effect in effects {
+            let Effect::Reply { client, reply, .. } = effect else { continue };
+            if let Reply::Got { objects, .. } = reply {
+                liar.unheard.extend(pinned(objects).map(|pin| unheard(*client, pin)));
+            }
+            self.given += 1;
+            self.on_their_way.entry(*client).or_default().push_back((self.given, effect.clone()));
+        }
+    }
+
+    /// Some clients hear some of what is on its way to them, in any order of clients, each in its own order.
+    pub(super) fn arrive(&mut self, liar: &mut Liar, all: bool) -> Checked<Vec<Effect>> {
+        let mut arrived = Vec::new();
+        while all || self.random.percent(60) {
+            let waiting: Vec<ClientId> = self.on_their_way.keys().copied().collect();
+            let Some(client) = self.random.pick(&waiting).copied() else { break };
+            let Some(line) = self.on_their_way.get_mut(&client) else { break };
+            let Some((number, effect)) = line.pop_front() else { break };
+            if line.is_empty() {
+                self.on_their_way.remove(&client);
+            }
+            let Effect::Reply { reply, .. } = &effect else { continue };
+            let pins: Vec<Pin> =
+                if let Reply::Got { objects, .. } = reply { pinned(objects).collect() } else { vec![] };
+            let can_hear = liar.alive.get(&client) == Some(&true) && !liar.dead.contains(&client);
+            for pin in pins {
+                let promised = liar.unheard.remove(&unheard(client, pin)) && can_hear;
+                // Heard late, an answer is still true: what it says is pinned is pinned.
+                let stands = liar.pages.claims().any(|claim| claim == (client, pin.word, pin.handle));
+                ensure!(stands || !promised, "{client:?} heard of {pin:?}, and that is gone");
+            }
+            if !can_hear {
+                self.seen.answers_lost += 1;
+                continue;
+            }
+            self.seen.answers_overtaken += u64::from(number < self.heard);
+            self.heard = self.heard.max(number);
+            arrived.push(effect);
+        }
+        Ok(arrived)
+    }
+
+    /// A process left this connection for another, and lives.
+    pub(super) fn leaves(&mut self, client: ClientId) {
+        self.former.insert(client);
+    }
+
+    /// Is it the former connection of a process that has a new one?
+    pub(super) fn is_former(&self, client: ClientId) -> bool {
+        self.former.contains(&client)
+    }
+}
+
+fn pinned(objects: &[Got]) -> impl Iterator<Item = Pin> {
+    objects.iter().filter_map(|got| if let Got::Pinned(pin, _) = got { Some(*pin) } else { None })
+}
