@@ -142,11 +142,19 @@ impl Residence for Liar {
     }
 
     fn pin(&mut self, client: ClientId, slot: SlotNumber, generation: u64) -> Option<u32> {
-        self.pages.pin(client, slot, generation)
+        // From this moment, not from its answer on: the core may scan once more in between.
+        let word = self.pages.pin(client, slot, generation)?;
+        self.unheard.insert((client, word, slot.0, generation));
+        Some(word)
     }
 
     fn unpin(&mut self, client: ClientId, pin: Pin) -> bool {
-        self.pages.unpin(client, pin)
+        // The core takes its pins back when a page is full; a client may guess a pin, and so give it back unheard.
+        let cleared = self.pages.unpin(client, pin);
+        if cleared {
+            self.unheard.remove(&unheard(client, pin));
+        }
+        cleared
     }
 
     fn pinned(&mut self, into: &mut SlotSet) {

@@ -161,12 +161,6 @@ impl Simulator {
                     return Ok(());
                 }
                 self.open.insert((*client, tag.number), self.deadline(verb));
-                if let Verb::Release { pins } = verb {
-                    // A client may guess a pin it hasn't heard of, and so give it back.
-                    pins.iter().for_each(|pin| {
-                        self.liar.unheard.remove(&unheard(*client, *pin));
-                    });
-                }
                 self.aborting = if let Verb::Abort { handles } = verb { handles.clone() } else { Vec::new() };
             }
             Event::ConnectionClosed { client } => {
@@ -192,7 +186,7 @@ impl Simulator {
                 _ => {}
             }
         }
-        self.turmoil.send(&effects, &mut self.liar);
+        self.turmoil.send(&effects);
         if self.fault == Fault::LosesUnheardPins {
             self.lose_unheard_pins();
         }

@@ -100,13 +100,10 @@ impl Turmoil {
         }
     }
 
-    /// Answers leave; pins in them are fixed until they are heard of.
-    pub(super) fn send(&mut self, effects: &[Effect], liar: &mut Liar) {
+    /// Answers leave.
+    pub(super) fn send(&mut self, effects: &[Effect]) {
         for effect in effects {
-            let Effect::Reply { client, reply, .. } = effect else { continue };
-            if let Reply::Got { objects, .. } = reply {
-                liar.unheard.extend(pinned(objects).map(|pin| unheard(*client, pin)));
-            }
+            let Effect::Reply { client, .. } = effect else { continue };
             self.given += 1;
             self.on_their_way.entry(*client).or_default().push_back((self.given, effect.clone()));
         }
