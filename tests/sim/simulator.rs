@@ -258,6 +258,7 @@ impl Simulator {
                 self.open.insert((client, tag.number), None);
                 let knows = matches!(event, Event::Asked { verb: Verb::Subscribe { existing: true, .. }, .. });
                 self.listeners.join(client, knows);
+            }
             Reply::Refused(Refusal::NotHeld(handle)) => {
                 let former = self.before.get(&client).copied();
                 let theirs = self.unsealed.get(&(handle.slot, handle.generation)).map(|(whose, _)| *whose);

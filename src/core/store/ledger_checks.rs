@@ -27,6 +27,8 @@ impl Residence for Unused {
     }
     fn pinned(&mut self, _: &mut SlotSet) {}
     fn holders(&mut self, _: &mut dyn FnMut(ClientId, SlotNumber)) {}
+    fn recent(&mut self, _: &mut dyn FnMut(SlotNumber)) {}
+    fn want(&mut self, _: bool) {}
     fn retract(&mut self, _: &[SlotNumber]) -> Result<(), Pinned> {
         Ok(())
     }
