@@ -76,11 +76,14 @@ bench-own: tools ## the store's own figures beside the machine's limits, and tar
 
 lint: tools $(VENV)/maturin ## format, clippy and documentation, with warnings as errors
 	cargo fmt --all --check
+	cargo fmt --all --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cargo clippy --quiet --all-targets --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps
 
 fmt: ## format everything
 	cargo fmt --all
+	cargo fmt --all --manifest-path tests/fuzz/Cargo.toml
 
 clean: ## remove everything that was built
 	rm -rf target .venv $(dir $(DAEMON))

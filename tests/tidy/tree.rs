@@ -53,9 +53,23 @@ fn collect(folder: &Path, below: &str, files: &mut Vec<File>) {
 /// Rust files that nothing makes part of a crate.
 pub(super) fn orphans(files: &[File]) -> Vec<&str> {
     let manifests: String = files.iter().filter(|file| file.is(&["toml"])).map(|file| file.text.as_str()).collect();
-    let is_root = |name: &str| ["lib.rs", "main.rs"].contains(&name) || manifests.contains(&format!("\"{name}\""));
+    let is_root = |name: &str| {
+        let in_manifest = [format!("\"{name}\""), format!("/{name}\"")].iter().any(|named| manifests.contains(named));
+        ["lib.rs", "main.rs"].contains(&name) || in_manifest
+    };
+    // Cargo finds these by itself.
+    let is_found = |folder: &str| {
+        let (crate_folder, inside) = split(folder);
+        let manifest = format!("{crate_folder}/Cargo.toml");
+        ["tests", "examples"].contains(&inside) && files.iter().any(|file| file.path == manifest)
+    };
     let is_part = |path: &str| {
         let (folder, name) = split(path);
+        let elsewhere = format!("#[path = \"{name}\"]");
+        let is_beside = |file: &&File| split(&file.path).0 == folder;
+        if is_found(folder) || files.iter().filter(is_beside).any(|file| file.text.contains(&elsewhere)) {
+            return true;
+        }
         let (folder, module) = match name {
             _ if is_root(name) => return true,
             "mod.rs" => split(folder),

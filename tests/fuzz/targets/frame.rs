@@ -1,3 +1,5 @@
+//! The libFuzzer program of the target `frame`.
+
 #![no_main]
 #![allow(unsafe_code, missing_docs)]
 
