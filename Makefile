@@ -67,7 +67,6 @@ wheel: build ## one wheel with extension and daemon in target/wheels, tried in a
 	cd target && env -u PLASMAD_BIN PATH=/usr/bin:/bin wheel-venv/bin/python ../tests/python/try_wheel.py
 
 bench: build ## plasmad side by side with Plasma, vineyard, Ray, Redis: target/compare.md, .svg; ARGS=--help
-	cargo build --quiet --release --package plasmad-compare-driver
 	$(VENV)/python benches/compare/compare.py $(ARGS)
 
 bench-own: tools ## the store's own figures beside the machine's limits, and target/bench.json

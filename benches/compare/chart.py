@@ -88,9 +88,9 @@ def bar(cell: dict[str, Any], peer: dict[str, Any], scale: Any, x: float, y: flo
     end = scale(cell["p50"])
     far = scale(cell.get("p99", cell.get("slowest")))
     low, high = sorted((end, far))
-    under = y + BAR - 4
+    under = y + BAR - 3
     return [
-        f'<rect x="{x:.1f}" y="{y + 3}" width="{max(end, 1):.1f}" height="{BAR - 8}" fill="{colour}" rx="1.5"/>',
+        f'<rect x="{x:.1f}" y="{y + 3}" width="{max(end, 1):.1f}" height="{BAR - 9}" fill="{colour}" rx="1.5"/>',
         f'<path d="M{x + low:.1f} {under}H{x + high:.1f}" stroke="{colour}" stroke-width="1.5"/>',
         f'<text x="{x + end + 5:.1f}" y="{y + 14}">{text(cell["p50"])}</text>',
     ]

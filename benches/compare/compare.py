@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.agree:
         return agree(*asked.agree)
     adopt_orphans()
-    signal.signal(signal.SIGTERM, interrupt)
+    # Said aloud, since a shell that starts this in the background has both ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
         return compare(asked, PEERS)
     except WrongBytes as wrong:
@@ -97,7 +99,7 @@ def agree(one: Path, other: Path) -> int:
 
 
 def interrupt(*_: object) -> None:
-    """SIGTERM ends a run as Ctrl-C does."""
+    """Ctrl-C, and SIGTERM, which ends a run as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

@@ -124,4 +124,7 @@ def write(path: Path, content: str) -> None:
 
 
 def as_json(made: dict[str, Any]) -> str:
-    return json.dumps(made, indent=1) + "\n"
+    """Indented, but for the rows, of which each has a line."""
+    head = json.dumps({key: value for key, value in made.items() if key != "rows"}, indent=1)
+    rows = ",\n  ".join(json.dumps(row) for row in made["rows"])
+    return f'{head.removesuffix("}").rstrip()},\n "rows": [\n  {rows}\n ]\n}}\n'
