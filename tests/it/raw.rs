@@ -1,6 +1,6 @@
 //! A client made of a bare socket and frames: it can do what the library never would.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -153,10 +153,11 @@ pub(crate) fn frame(request: &Request, number: u64) -> Vec<u8> {
 }
 
 /// Sends bytes with some descriptors that are nobody's business.
-pub(crate) fn send_with_fds(stream: &UnixStream, bytes: &[u8], fds: usize) {
+pub(crate) fn send_with_fds(stream: &UnixStream, bytes: &[u8], fds: usize) -> io::Result<()> {
     let file = std::fs::File::open("/dev/null").expect("/dev/null");
-    let sent = fd_passing::send(stream, bytes, &vec![file.as_fd(); fds]).expect("the daemon reads");
+    let sent = fd_passing::send(stream, bytes, &vec![file.as_fd(); fds])?;
     assert_eq!(sent, bytes.len());
+    Ok(())
 }
 
 pub(crate) fn put(id: ObjectId, data: &[u8]) -> Request {
