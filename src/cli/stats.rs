@@ -68,7 +68,7 @@ fn text(stats: &Value) -> String {
             format!(
                 "{} creates, {} gets, {} deletes, {} evictions",
                 number("/totals/creates"),
-                number("/totals/gets_socket"),
+                number("/totals/gets_socket") + number("/totals/gets_shared"),
                 number("/totals/deletes"),
                 number("/totals/evictions")
             ),

@@ -36,6 +36,12 @@ fn stats_as_text_name_the_daemon_and_its_memory() {
     for part in ["store      plasmad 0.1.0 at ", "0 B of 16.0 MiB used", "0 sealed", "1 connected, 1 of them readers"] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
+    // A get counts whether or not the daemon was asked for it.
+    shell.file("file", b"data");
+    let id = shell.prints("put file");
+    shell.prints(&format!("get {}", id.trim()));
+    let text = shell.prints("stats");
+    assert!(text.contains("1 creates, 1 gets"), "{text}");
 }
 
 #[test]
