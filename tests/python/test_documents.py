@@ -1,9 +1,12 @@
 """What the documents and the type stubs say is so."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,6 +84,57 @@ def anchors(document: Path) -> set[str]:
 
 def without_code_blocks(text: str) -> str:
     return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_operating_page_names_every_flag_of_serve_and_no_other():
+    program = os.environ.get("PLASMAD_BIN") or shutil.which("plasmad") or pytest.fail("no plasmad to ask")
+    text = subprocess.run([program, "serve", "--help"], capture_output=True, check=True, text=True).stdout
+    flags = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", text, re.MULTILINE))
+    assert len(flags) > 15, text
+    # Flags of every command, which the page has below the table.
+    assert documented_flags(section("Flags")) == flags - {"--help", "--json", "--quiet"}
+
+
+def test_the_operating_page_names_every_field_of_stats_and_no_other(store):
+    assert documented_fields(section("Stats")) == set(fields(store.stats()))
+
+
+def test_a_flag_or_field_that_is_not_documented_is_noticed(store):
+    page = section("Flags").replace("`--populate all`", "").replace("`--socket PATH`", "`--sucket PATH`")
+    assert documented_flags(section("Flags")) ^ documented_flags(page) == {"--socket", "--sucket"}
+    stats = store.stats()
+    stats["memory"]["lent_bytes"] = 0
+    assert set(fields(stats)) - documented_fields(section("Stats")) == {"memory.lent_bytes"}
+
+
+def section(heading: str) -> str:
+    page = (REPOSITORY / "docs" / "OPERATING.md").read_text()
+    [found] = re.findall(rf"^## {heading}\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+def first_cells(text: str) -> list[str]:
+    return re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+
+
+def documented_flags(text: str) -> set[str]:
+    return {flag for cell in first_cells(text) for flag in re.findall(r"`(--[a-z-]+)", cell)}
+
+
+def documented_fields(text: str) -> set[str]:
+    """The names in the first column. In `memory.used_bytes`, `free_bytes` the second belongs to memory too."""
+    names: set[str] = set()
+    for cell in first_cells(text):
+        group = ""
+        for name in re.findall(r"`([a-z_.]+)`", cell):
+            group = name.partition(".")[0] + "." if "." in name else group
+            names.add(name if "." in name else group + name)
+    return names
+
+
+def fields(stats: dict[str, Any]) -> list[str]:
+    inner = [f"{name}.{field}" for name, value in stats.items() if isinstance(value, dict) for field in value]
+    return inner + [name for name, value in stats.items() if not isinstance(value, dict)]
 
 
 def test_the_readme_tells_of_every_exception():
