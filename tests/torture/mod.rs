@@ -2,8 +2,8 @@
 //!
 //! Every object carries its key, its version and words that follow from both, so bytes of another object, of an
 //! earlier one, or of none are told at sight. What is got is looked at twice: when it is pinned, and before it is
-//! released. `make torture` runs it long and prints the counts; with one of the faults that `plasmad_broken` can
-//! compile into the protocol it must fail (`make torture-canaries`).
+//! released. `make test-long` runs it long; with one of the faults that `plasmad_broken` can compile into the protocol it
+//! must fail (`.ci/torture-canaries`).
 
 mod worker;
 
