@@ -83,8 +83,13 @@ class Worker:
         return f"its measuring process ended{': ' + tail[0][:200] if tail else ''}"
 
 
+#: Descendants that were there before the comparison began: somebody else's, and none of its business.
+spared: set[int] = set()
+
+
 def adopt_orphans() -> None:
-    """Descendants whose parent has gone become our children from here on."""
+    """Descendants whose parent has gone become our children from here on; those there already are left alone."""
+    spared.update(descendants(os.getpid()))
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -107,9 +112,12 @@ def descendants(of: int) -> list[int]:
 
 
 def end_all(seconds: float = 10) -> list[int]:
-    """Kills all our descendants, those included that appear meanwhile; returns who is still there."""
+    """Kills all our descendants, those included that appear meanwhile; returns who is still there.
+
+    Those that were there before are spared.
+    """
     deadline = time.monotonic() + seconds
-    while left := descendants(os.getpid()):
+    while left := [pid for pid in descendants(os.getpid()) if pid not in spared]:
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
