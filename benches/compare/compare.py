@@ -25,7 +25,7 @@ from agree import differences
 from document import as_json, document, machine, write
 from environments import ROOT, Environments, NotThere
 from peers import PEERS, Peer
-from processes import adopt_orphans, end_all
+from processes import adopt_orphans, end_all, spare_those_there
 from rows import GIB, ROWS, select
 from turns import Progress, Run, WrongBytes
 
@@ -57,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def compare(asked: argparse.Namespace, peers: list[Peer]) -> int:
     """Installs, measures, writes."""
+    spare_those_there()
     started = time.monotonic()
     rows = select(asked.rows, asked.quick)
     chosen = [peer for peer in peers if asked.peers is None or peer.name in asked.peers]

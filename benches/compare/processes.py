@@ -88,9 +88,13 @@ spared: set[int] = set()
 
 
 def adopt_orphans() -> None:
-    """Descendants whose parent has gone become our children from here on; those there already are left alone."""
-    spared.update(descendants(os.getpid()))
+    """Descendants whose parent has gone become our children from here on."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def spare_those_there() -> None:
+    """What runs below this process now is not the comparison's, and outlives it."""
+    spared.update(descendants(os.getpid()))
 
 
 def descendants(of: int) -> list[int]:
