@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) is_full: bool,
     /// Stands in the line of those with more waiting than one turn takes.
     pub(crate) is_busy: bool,
+    /// Until then it is taken for one that wants more than its share.
+    pub(crate) greedy_until: Nanos,
     /// Has more than enough unread, and its time to take it runs.
     pub(crate) is_overfull: bool,
     /// The poll has told that nothing more will be sent.
@@ -79,6 +81,7 @@ impl Connection {
             outbox: Outbox::default(),
             is_full: false,
             is_busy: false,
+            greedy_until: 0,
             is_overfull: false,
             ends: false,
             half_since: None,

@@ -72,6 +72,8 @@ pub(crate) struct Engine {
     inbox_bytes_extra: usize,
     /// Connections that have more to read than one turn took, in the order of their turns.
     busy: VecDeque<usize>,
+    /// Clients whose processes have ended, and who were not buried yet.
+    ended: VecDeque<ClientId>,
     /// Connections with something to send.
     unsent: Vec<usize>,
     /// Held open so that the poll goes on watching them.
@@ -121,6 +123,7 @@ impl Engine {
             more_to_accept: false,
             inbox_bytes_extra: 0,
             busy: VecDeque::new(),
+            ended: VecDeque::new(),
             unsent: Vec::new(),
             _watched: watched,
             config,
@@ -141,7 +144,7 @@ impl Engine {
                 match Source::of(event.token()) {
                     Source::Listener => self.more_to_accept = true,
                     Source::Stop => stop = true,
-                    Source::Process(client) => self.process_ended(client),
+                    Source::Process(client) => self.ended.push_back(client),
                     Source::Connection(key) => {
                         if event.is_writable() {
                             self.unsent.push(key);
@@ -160,6 +163,7 @@ impl Engine {
             }
             self.settle();
             let end = self.clock.now() + bounds::BUSY_TIME_PER_TURN.as_nanos() as u64;
+            self.bury(end);
             self.serve_busy(end);
             self.accept(end);
             self.tick();
@@ -180,7 +184,8 @@ impl Engine {
 
     fn until_next_turn(&self) -> Option<Duration> {
         // Closing a connection in a flush may have served those who wait.
-        let nothing_is_due = self.busy.is_empty() && self.unsent.is_empty() && self.effects.is_empty();
+        let nothing_is_due =
+            self.busy.is_empty() && self.ended.is_empty() && self.unsent.is_empty() && self.effects.is_empty();
         if !nothing_is_due || self.more_to_accept {
             return Some(Duration::ZERO);
         }

@@ -53,9 +53,11 @@ pub(crate) fn connections_max() -> usize {
 pub(crate) const GREETING_TIME_MAX: Duration = Duration::from_secs(5);
 /// Frames taken from one connection before the others have their turn.
 pub(crate) const FRAMES_PER_TURN: usize = 4;
-/// How long one turn is spent on newcomers and on those who had more than their share, behind those who have just
-/// spoken: about as long as two requests, so that whoever asks now waits no longer than that.
-pub(crate) const BUSY_TIME_PER_TURN: Duration = Duration::from_micros(100);
+/// For so long after that it stands in line when it speaks up again.
+pub(crate) const GREEDY_TIME: Duration = Duration::from_millis(10);
+/// How long one turn is spent on newcomers and on those in line, behind those who have just spoken: about as long as
+/// one request takes, so that whoever asks now waits no longer than that.
+pub(crate) const BUSY_TIME_PER_TURN: Duration = Duration::from_micros(50);
 /// No request is taken from a client while so much of its answers waits.
 pub(crate) const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// A client that takes nothing of them for so long is disconnected.

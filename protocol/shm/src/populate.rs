@@ -34,6 +34,16 @@ pub fn lower_thread_priority() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets the calling thread run only when nobody else wants its processor. A low priority alone is not that: whoever
+/// runs may finish its slice, of some milliseconds, before a thread that was just woken.
+pub fn run_when_idle() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the call reads the parameters, which live as long as it, and no other memory; 0 is the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    Errno::result(result)?;
+    Ok(())
+}
+
 const LOWEST_NICE: libc::c_int = 19;
 
 #[cfg(test)]

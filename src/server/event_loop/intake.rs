@@ -13,13 +13,15 @@ use crate::server::dispatch::{self, Meaning};
 use crate::server::{limits as bounds, refusals};
 
 impl Engine {
-    /// Somebody speaks up. Newcomers, and those who had more than their share, wait in line behind the others.
+    /// Somebody speaks up. Newcomers, those who had more than their share lately, and those who leave wait in line
+    /// behind the others.
     pub(super) fn hear(&mut self, key: usize) {
-        match self.connections.get(key) {
-            Some(connection) if connection.is_busy => (),
-            Some(connection) if matches!(connection.phase, Phase::Greeting(_)) => self.serve_later(key),
-            Some(_) => self.serve(key),
-            None => (),
+        let Some(connection) = self.connections.get(key) else { return };
+        let is_new = matches!(connection.phase, Phase::Greeting(_));
+        if is_new || connection.ends || connection.greedy_until > self.clock.now() {
+            self.stand_in_line(key);
+        } else {
+            self.serve(key);
         }
     }
 
@@ -87,7 +89,14 @@ impl Engine {
         self.connections.get(key).is_some_and(|it| it.outbox.waiting_bytes() > bounds::OUTBOX_BYTES_MAX)
     }
 
+    /// There is more than one turn takes.
     pub(super) fn serve_later(&mut self, key: usize) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.greedy_until = self.clock.now() + bounds::GREEDY_TIME.as_nanos() as Nanos;
+        self.stand_in_line(key);
+    }
+
+    fn stand_in_line(&mut self, key: usize) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         if !std::mem::replace(&mut connection.is_busy, true) {
             self.busy.push_back(key);
@@ -157,6 +166,16 @@ impl Engine {
                 self.close(key);
             }
             Meaning::Answer(response) => self.answer(key, tag.kind, tag.number, tag.silent, response),
+        }
+    }
+
+    /// Clients whose processes have ended, at least one, and as many as there is time for.
+    pub(super) fn bury(&mut self, end: Nanos) {
+        while let Some(client) = self.ended.pop_front() {
+            self.process_ended(client);
+            if self.clock.now() >= end {
+                return;
+            }
         }
     }
 
