@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use plasmad_shm::index::{AttachError, IndexReader, Place};
+use plasmad_shm::index::{AttachError, IndexReader, Missed, Place};
 use plasmad_shm::page::OwnPins;
 use plasmad_wire::ObjectId;
 
@@ -28,13 +28,13 @@ impl Fast {
         Ok(Self { index, pins: OwnPins::attach(page).map_err(refused)? })
     }
 
-    /// Pins a sealed object in memory: the cell of the claim, and where the object lies. `None` proves nothing.
+    /// Pins a sealed object in memory: the cell of the claim, and where the object lies. A miss proves nothing.
     #[inline]
-    pub(crate) fn pin(&self, id: &ObjectId) -> Option<(u32, Place)> {
+    pub(crate) fn pin(&self, id: &ObjectId) -> std::result::Result<(u32, Place), Missed> {
         let hash = id.hash(self.index.hash_seed());
         let found = self.index.pin(id.as_bytes(), hash, &self.pins, first_cell())?;
         CELL.set(found.word);
-        Some((found.word, found.place))
+        Ok((found.word, found.place))
     }
 
     /// Gives a claim back; `true` if the daemon wants to hear of it.

@@ -36,7 +36,15 @@ impl Session {
     /// Pins an object without asking; `None` proves nothing.
     #[inline]
     pub(crate) fn pin_here(&self, id: &ObjectId) -> Option<Here<'_>> {
-        let (cell, place) = self.fast.as_ref()?.pin(id)?;
+        let (cell, place) = match self.fast.as_ref()?.pin(id) {
+            Ok(pinned) => pinned,
+            Err(missed) => {
+                if missed.ring {
+                    self.ring();
+                }
+                return None;
+            }
+        };
         let Some(bytes) = self.arena.bytes_at(&place) else {
             self.unpin_here(cell);
             return None;

@@ -22,7 +22,7 @@ mod reader;
 mod record;
 mod writer;
 
-pub use reader::{AttachError, Found, IndexReader};
+pub use reader::{AttachError, Found, IndexReader, Missed};
 pub use record::{Place, SlotFields, SlotState};
 pub use writer::IndexWriter;
 

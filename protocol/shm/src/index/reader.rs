@@ -43,6 +43,13 @@ pub struct Found {
     pub place: Place,
 }
 
+/// An object that was not pinned without asking.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Missed {
+    /// A claim was made and released, and the daemon wants to be told of that.
+    pub ring: bool,
+}
+
 impl IndexReader {
     /// Maps an index that a daemon sent.
     pub fn attach(fd: impl AsFd) -> Result<Self, AttachError> {
@@ -69,18 +76,26 @@ impl IndexReader {
         self.hash_seed
     }
 
-    /// Finds the object under an id and pins it in `pins`. `None` proves nothing: ask over the socket.
+    /// Finds the object under an id and pins it in `pins`. A miss proves nothing: ask over the socket.
     #[inline]
-    pub fn pin(&self, id: &[u8; 28], hash: u64, pins: &OwnPins, hint: u32) -> Option<Found> {
-        let (slot, commit, record) = self.find(id, hash)?;
-        let word = pins.claim(slot, commit >> 8, hint)?;
+    pub fn pin(&self, id: &[u8; 28], hash: u64, pins: &OwnPins, hint: u32) -> Result<Found, Missed> {
+        let (slot, commit, record) = self.find(id, hash).ok_or(Missed { ring: false })?;
+        let word = pins.claim(slot, commit >> 8, hint).ok_or(Missed { ring: false })?;
+        self.confirm(slot, commit, pins, word)?;
+        pins.note_use(word, slot);
+        Ok(Found { word, slot, place: record.place() })
+    }
+
+    /// The second look, behind the claim and its fence. A claim that came to nothing is released like any other: the
+    /// daemon may have seen it, and wait for it to go.
+    #[inline]
+    fn confirm(&self, slot: u32, commit: u64, pins: &OwnPins, word: u32) -> Result<(), Missed> {
         if self.slot(slot).word(COMMIT) != commit && !cfg!(plasmad_broken = "no_recheck") {
-            pins.clear(word);
-            return None;
+            pins.release(word);
+            return Err(Missed { ring: self.is_wanted() });
         }
         fence(Acquire);
-        pins.note_use(word, slot);
-        Some(Found { word, slot, place: record.place() })
+        Ok(())
     }
 
     /// Is there a sealed object under this id? `false` proves nothing.
@@ -194,11 +209,11 @@ mod tests {
     #[test]
     fn what_is_absent_or_leaving_is_not_found_and_leaves_no_claim() {
         let Both { index, page, reader, pins } = both();
-        assert!(reader.pin(&[3; 28], 99, &pins, 0).is_none());
+        assert_eq!(reader.pin(&[3; 28], 99, &pins, 0), Err(Missed { ring: false }));
         index.publish(5, 99, &object(3));
         for state in [SlotState::Leaving, SlotState::Doomed, SlotState::Writing] {
             index.set_state(5, state);
-            assert!(reader.pin(&[3; 28], 99, &pins, 0).is_none(), "{state:?}");
+            assert!(reader.pin(&[3; 28], 99, &pins, 0).is_err(), "{state:?}");
         }
         index.set_state(5, SlotState::Sealed);
         assert!(reader.contains(&[3; 28], 99) && !reader.contains(&[4; 28], 99));
@@ -206,13 +221,30 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_that_comes_to_nothing_is_released_and_rung_for() {
+        let Both { index, page, reader, pins } = both();
+        index.publish(5, 99, &object(3));
+        for wanted in [false, true] {
+            index.set_state(5, SlotState::Sealed);
+            let (slot, commit, _) = reader.find(&[3; 28], 99).unwrap();
+            let word = pins.claim(slot, commit >> 8, 0).unwrap();
+            // The daemon has seen the claim by now, and waits for it to go.
+            index.set_state(5, SlotState::Leaving);
+            index.want(wanted);
+            assert_eq!(claims(&page), [(5, 3)]);
+            assert_eq!(reader.confirm(slot, commit, &pins, word), Err(Missed { ring: wanted }));
+            assert_eq!(claims(&page), []);
+        }
+    }
+
+    #[test]
     fn chains_are_walked_to_their_end_and_no_further() {
         let Both { index, reader, pins, .. } = both();
         (0..16).for_each(|slot| index.publish(slot, 4, &object(slot as u8 + 1)));
         for slot in 0..16 {
-            assert_eq!(reader.pin(&[slot as u8 + 1; 28], 4, &pins, slot).map(|found| found.slot), Some(slot));
+            assert_eq!(reader.pin(&[slot as u8 + 1; 28], 4, &pins, slot).map(|found| found.slot), Ok(slot));
         }
-        assert!(reader.pin(&[99; 28], 4, &pins, 0).is_none());
+        assert!(reader.pin(&[99; 28], 4, &pins, 0).is_err());
     }
 
     #[test]

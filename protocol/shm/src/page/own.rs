@@ -52,12 +52,6 @@ impl OwnPins {
         })
     }
 
-    /// Clears a claim that came to nothing.
-    #[inline]
-    pub(crate) fn clear(&self, cell: u32) {
-        self.claim_word(cell).store(0, Release);
-    }
-
     /// Clears a claim, and fences: what is read next tells whether the daemon waited for it.
     #[inline]
     pub fn release(&self, cell: u32) {
