@@ -111,7 +111,7 @@ impl IndexReader {
 
     /// A sealed slot with this id, its commit word, and its fields as they were under it.
     #[inline]
-    fn find(&self, id: &[u8; 28], hash: u64) -> Option<(u32, u64, Packed)> {
+    pub(super) fn find(&self, id: &[u8; 28], hash: u64) -> Option<(u32, u64, Packed)> {
         let wanted = PackedId::of(id);
         let mut link = self.words.u32(HEADER_BYTES + 4 * (hash & self.bucket_mask));
         for _ in 0..HOPS_MAX {

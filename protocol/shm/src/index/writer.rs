@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
 use super::record::{Packed, commit_word, low_bits};
-use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET};
+use super::{HEADER_BYTES, LAYOUT_VERSION, MAGIC, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET};
 use crate::words::Words;
 
 /// The daemon's side of the index.
@@ -97,24 +97,6 @@ impl IndexWriter {
         self.read_fields(slot, 0).id
     }
 
-    /// The slot under an id, by the way every reader goes: bounded hops, fields between two looks at the commit
-    /// word.
-    pub fn find(&self, id: &[u8; 28], hash: u64) -> Option<(u32, SlotFields)> {
-        let mut link = self.words.u32_at(self.bucket_offset(hash)).load(Acquire);
-        for _ in 0..HOPS_MAX {
-            let slot = link.checked_sub(1)?;
-            let before = self.commit(slot).load(Acquire);
-            let fields = self.read_fields(slot, before >> 8);
-            fence(Acquire);
-            let unchanged = self.commit(slot).load(Relaxed) == before;
-            if unchanged && before as u8 == SlotState::Sealed as u8 && fields.id == *id {
-                return Some((slot, fields));
-            }
-            link = self.next(slot);
-        }
-        None
-    }
-
     fn write_header(&self, store_id: [u8; 16], hash_seed: [u64; 2]) {
         let store_id = u128::from_le_bytes(store_id);
         let header = [
@@ -180,8 +162,16 @@ impl IndexWriter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::IndexReader;
     use super::super::record::low_bits;
     use super::*;
+
+    /// What a client finds.
+    fn find(index: &IndexWriter, id: &[u8; 28], hash: u64) -> Option<(u32, SlotFields)> {
+        let reader = IndexReader::attach(index.fd()).unwrap();
+        let (slot, commit, record) = reader.find(id, hash)?;
+        Some((slot, record.fields(commit >> 8)))
+    }
 
     fn object(byte: u8) -> SlotFields {
         let sizes = (low_bits(47), 65_536);
@@ -200,8 +190,8 @@ mod tests {
     fn a_published_object_is_found_whole() {
         let index = IndexWriter::create(16, [7; 16], [1, 2]).unwrap();
         index.publish(5, 99, &object(1));
-        assert_eq!(index.find(&[1; 28], 99), Some((5, object(1))));
-        assert_eq!(index.find(&[2; 28], 99), None);
+        assert_eq!(find(&index, &[1; 28], 99), Some((5, object(1))));
+        assert_eq!(find(&index, &[2; 28], 99), None);
     }
 
     #[test]
@@ -213,7 +203,7 @@ mod tests {
             index.unlink(victim, 4);
             index.free(victim, 9);
             for slot in 0..3 {
-                assert_eq!(index.find(&[slot as u8; 28], 4).is_some(), slot != victim);
+                assert_eq!(find(&index, &[slot as u8; 28], 4).is_some(), slot != victim);
             }
             assert_eq!(index.generation(victim), 9);
         }
@@ -224,8 +214,8 @@ mod tests {
         let index = IndexWriter::create(4, [7; 16], [1, 2]).unwrap();
         index.publish(0, 0, &object(1));
         index.set_state(0, SlotState::Leaving);
-        assert_eq!(index.find(&[1; 28], 0), None);
+        assert_eq!(find(&index, &[1; 28], 0), None);
         index.set_state(0, SlotState::Sealed);
-        assert!(index.find(&[1; 28], 0).is_some());
+        assert!(find(&index, &[1; 28], 0).is_some());
     }
 }

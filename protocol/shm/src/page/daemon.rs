@@ -10,7 +10,7 @@ use std::sync::atomic::fence;
 
 use super::{
     LAYOUT_VERSION, MAGIC, OWN_CELL_BYTES, OWN_CELLS, OWN_OFFSET, OWN_USED_OFFSET, PAGE_BYTES, PIN_WORDS,
-    RECENCY_OFFSET, RECENCY_WORDS, WORDS_OFFSET, claim,
+    RECENCY_OFFSET, RECENCY_WORDS, RECENCY_WRITTEN_OFFSET, WORDS_OFFSET, claim,
 };
 use crate::words::Words;
 
@@ -85,7 +85,8 @@ impl ClientPage {
 
     /// Visits the slots the client says it has used since the last call, and forgets them. They may not exist.
     pub fn take_recent(&self, visit: &mut dyn FnMut(u32)) {
-        if self.own_cells_used() == 0 {
+        let written = self.words.u32_at(RECENCY_WRITTEN_OFFSET);
+        if written.load(Relaxed) == 0 || written.swap(0, Relaxed) == 0 {
             return;
         }
         for word in 0..RECENCY_WORDS {

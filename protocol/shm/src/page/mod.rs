@@ -4,7 +4,7 @@
 //! bounds of its own. A client that scribbles over its page can only lie about its own claims.
 //!
 //! ```text
-//!       0  header: magic, layout version, client; own cells used (at 64, written by the client)
+//!       0  header: magic, layout version, client; own cells used (at 64), recency was written (at 128)
 //!    4096  recency: 2,048 words of 4 bytes, slot + 1 of an object used lately; lossy on purpose
 //!   12288  own cells, 4,096 of 16 bytes: a claim the client makes by itself, and how often the cell was used
 //!   77824  words for gets over the socket, 262,144 of 8 bytes, written by the daemon
@@ -38,6 +38,8 @@ pub const RECENCY_WORDS: u32 = 2048;
 const MAGIC: u64 = u64::from_le_bytes(*b"PLSMPAG\0");
 const LAYOUT_VERSION: u32 = 1;
 const OWN_USED_OFFSET: u64 = 64;
+/// Not 0 when the recency table was written since the daemon looked last; so it reads the tables of busy clients only.
+const RECENCY_WRITTEN_OFFSET: u64 = 128;
 const RECENCY_OFFSET: u64 = 4096;
 const OWN_OFFSET: u64 = RECENCY_OFFSET + 4 * RECENCY_WORDS as u64;
 const OWN_CELL_BYTES: u64 = 16;

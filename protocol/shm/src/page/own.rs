@@ -5,11 +5,11 @@
 
 use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::{
     LAYOUT_VERSION, MAGIC, OWN_CELL_BYTES, OWN_CELLS, OWN_OFFSET, OWN_USED_OFFSET, PAGE_BYTES, RECENCY_OFFSET,
-    RECENCY_WORDS, claim,
+    RECENCY_WORDS, RECENCY_WRITTEN_OFFSET, claim,
 };
 use crate::fork::process_token;
 use crate::index::AttachError;
@@ -67,6 +67,7 @@ impl OwnPins {
         // Written only when different, so that a hot object's line stays shared.
         if recent.load(Relaxed) != slot + 1 {
             recent.store(slot + 1, Relaxed);
+            self.words().u32_at(RECENCY_WRITTEN_OFFSET).store(1, Relaxed);
         }
     }
 
