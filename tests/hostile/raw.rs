@@ -8,10 +8,9 @@ use std::time::Duration;
 use plasmad_client::testing::Daemon;
 use plasmad_shm::fd_passing;
 use plasmad_wire::error::ErrorBody;
-use plasmad_wire::limits::{MAGIC, PROTOCOL_VERSION};
-use plasmad_wire::request::Hello;
 use plasmad_wire::{Header, Request, Response, Role};
 
+use crate::it::raw::hello;
 use crate::support::until::DEADLINE;
 
 /// One end of a connection.
@@ -32,16 +31,7 @@ impl Raw {
     /// A connection after a valid handshake.
     pub(super) fn admitted(daemon: &Daemon) -> Self {
         let mut raw = Self::connect(daemon);
-        let hello = Hello {
-            magic: MAGIC,
-            version: PROTOCOL_VERSION,
-            role: Role::Writer,
-            has_pidfd: false,
-            features: 0,
-            pid: std::process::id(),
-            label: "hostile".to_owned(),
-        };
-        raw.request(&Request::Hello(hello), 0);
+        raw.request(&Request::Hello(hello(Role::Writer)), 0);
         assert!(matches!(raw.answer(), (0, Response::Welcome(_))));
         raw
     }

@@ -22,7 +22,7 @@ mod command_objects;
 mod command_stats;
 mod helpers;
 mod numbers;
-mod raw;
+pub(crate) mod raw;
 mod requests;
 mod sealed;
 mod starting;

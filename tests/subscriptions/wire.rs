@@ -6,11 +6,12 @@ use std::os::unix::net::UnixStream;
 use plasmad_client::testing::Daemon;
 use plasmad_client::{Format, ObjectId};
 use plasmad_wire::codec::Blob;
-use plasmad_wire::limits::{CHANGES_MAX, MAGIC, PROTOCOL_VERSION};
-use plasmad_wire::request::{Cancel, Hello, InlineObject, Ping, Put, Subscribe};
+use plasmad_wire::limits::CHANGES_MAX;
+use plasmad_wire::request::{Cancel, InlineObject, Ping, Put, Subscribe};
 use plasmad_wire::{ErrorCode, Header, Request, Response, Role};
 
 use super::{PATIENCE, connect, put, put_many};
+use crate::it::raw::hello;
 
 /// A connection without a library.
 struct Raw(UnixStream);
@@ -20,18 +21,7 @@ impl Raw {
         let stream = UnixStream::connect(daemon.socket()).expect("the daemon serves");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time is given");
         let mut raw = Self(stream);
-        raw.send(
-            0,
-            Request::Hello(Hello {
-                magic: MAGIC,
-                version: PROTOCOL_VERSION,
-                role: Role::Writer,
-                has_pidfd: false,
-                features: 0,
-                pid: std::process::id(),
-                label: "raw".to_owned(),
-            }),
-        );
+        raw.send(0, Request::Hello(hello(Role::Writer)));
         assert!(matches!(raw.receive(), (0, Response::Welcome(_))));
         raw
     }
