@@ -67,5 +67,6 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("subscribe", Request::Subscribe(Subscribe { existing: false, queue_max: 1 })),
         ("subscribe to all there is", Request::Subscribe(Subscribe { existing: true, queue_max: 65_536 })),
         ("ring", Request::Ring(Ring {})),
+        ("grant", Request::Grant(Grant { bytes: 1024, count: 16 })),
     ]
 }

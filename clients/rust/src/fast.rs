@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use plasmad_shm::index::{AttachError, IndexReader, Missed, Place};
-use plasmad_shm::page::OwnPins;
+use plasmad_shm::page::OwnPage;
 use plasmad_wire::ObjectId;
 
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Fast {
     index: IndexReader,
-    pins: OwnPins,
+    pins: OwnPage,
 }
 
 impl Fast {
@@ -25,7 +25,7 @@ impl Fast {
     pub(crate) fn attach(index: &OwnedFd, page: &OwnedFd) -> Result<Self> {
         let refused = |error: AttachError| Error::protocol(error.to_string());
         let index = IndexReader::attach(index).map_err(refused)?;
-        Ok(Self { index, pins: OwnPins::attach(page).map_err(refused)? })
+        Ok(Self { index, pins: OwnPage::attach(page).map_err(refused)? })
     }
 
     /// Pins a sealed object in memory: the cell of the claim, and where the object lies. A miss proves nothing.

@@ -17,6 +17,12 @@ pub const ITEMS_MAX: u32 = 16_384;
 /// Half a frame: 16,384 items of bookkeeping (52 bytes each, 852 KB) fit beside it.
 pub const PUT_INLINE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// What one granted place takes, data and metadata together; larger objects are created by asking.
+pub const GRANT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Places granted to one client at a time.
+pub const GRANTS_MAX: u32 = 8192;
+
 /// The user's own metadata of one object.
 pub const METADATA_BYTES_MAX: u32 = 64 * 1024;
 

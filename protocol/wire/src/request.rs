@@ -207,6 +207,17 @@ message! {
     pub struct Ring {}
 }
 
+message! {
+    /// Asks for memory to put objects into by oneself: places of one size, in the client's page. Answered with how many
+    /// there are; 0 when memory is short, and then a put asks as ever.
+    pub struct Grant {
+        /// How much each takes, data and metadata together; 1 to [`crate::limits::GRANT_BYTES_MAX`].
+        pub bytes: u64,
+        /// How many; at most [`crate::limits::GRANTS_MAX`].
+        pub count: u32,
+    }
+}
+
 macro_rules! requests {
     ($($(#[$doc:meta])* $name:ident = $kind:literal,)*) => {
         /// A request of any kind.
@@ -279,4 +290,6 @@ requests! {
     Subscribe = 18,
     /// See [`Ring`].
     Ring = 19,
+    /// See [`Grant`].
+    Grant = 20,
 }

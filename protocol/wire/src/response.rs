@@ -74,7 +74,7 @@ message! {
 }
 
 message! {
-    /// Answers `Seal`, `Abort`, `Put`, `Release` and `Delete`.
+    /// Answers `Seal`, `Abort`, `Put`, `Release`, `Delete` and `Grant`.
     pub struct Count {
         /// How many objects (or pins) it was done to.
         pub count: u32,
@@ -256,7 +256,7 @@ responses! {
     /// See [`Created`].
     Created(Created): 5;
     /// See [`Count`].
-    Count(Count): 6 | 7 | 8 | 10 | 11;
+    Count(Count): 6 | 7 | 8 | 10 | 11 | 20;
     /// See [`Got`].
     Got(Got): 9;
     /// See [`Present`].

@@ -16,10 +16,10 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Acquire;
 use std::sync::atomic::fence;
 
-use super::record::{Packed, PackedId};
-use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotState, WANTED_OFFSET};
+use super::record::{Packed, PackedId, commit_word};
+use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotState, WANTED_OFFSET, waiter_bit};
 use crate::memfd::{self, SealError};
-use crate::page::OwnPins;
+use crate::page::{Grant, OwnPage};
 use crate::words::{Line, ReadWords};
 
 /// An index mapped for reading.
@@ -40,6 +40,19 @@ pub struct Found {
     /// Its place in the index.
     pub slot: u32,
     /// Where it lies.
+    pub place: Place,
+}
+
+/// A slot to fill, pinned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Granted {
+    /// The word of the client's own page that holds the claim.
+    pub word: u32,
+    /// The slot.
+    pub slot: u32,
+    /// Its generation.
+    pub generation: u64,
+    /// Where it lies; `data_bytes` is what it holds.
     pub place: Place,
 }
 
@@ -78,7 +91,7 @@ impl IndexReader {
 
     /// Finds the object under an id and pins it in `pins`. A miss proves nothing: ask over the socket.
     #[inline]
-    pub fn pin(&self, id: &[u8; 28], hash: u64, pins: &OwnPins, hint: u32) -> Result<Found, Missed> {
+    pub fn pin(&self, id: &[u8; 28], hash: u64, pins: &OwnPage, hint: u32) -> Result<Found, Missed> {
         let (slot, commit, record) = self.find(id, hash).ok_or(Missed { ring: false })?;
         let word = pins.claim(slot, commit >> 8, hint).ok_or(Missed { ring: false })?;
         self.confirm(slot, commit, pins, word)?;
@@ -89,13 +102,69 @@ impl IndexReader {
     /// The second look, behind the claim and its fence. A claim that came to nothing is released like any other: the
     /// daemon may have seen it, and wait for it to go.
     #[inline]
-    fn confirm(&self, slot: u32, commit: u64, pins: &OwnPins, word: u32) -> Result<(), Missed> {
+    fn confirm(&self, slot: u32, commit: u64, pins: &OwnPage, word: u32) -> Result<(), Missed> {
         if self.slot(slot).word(COMMIT) != commit && !cfg!(plasmad_broken = "no_recheck") {
             pins.release(word);
             return Err(Missed { ring: self.is_wanted() });
         }
         fence(Acquire);
         Ok(())
+    }
+
+    /// Pins a slot that was handed to this client, to fill it. Missed: it was taken back.
+    #[inline]
+    pub fn pin_granted(&self, grant: Grant, page: &OwnPage, hint: u32) -> Result<Granted, Missed> {
+        let Grant { slot, generation_low } = grant;
+        if slot >= self.slot_count {
+            return Err(Missed { ring: false });
+        }
+        let line = self.slot(slot);
+        let commit = line.word(COMMIT);
+        let generation = commit >> 8;
+        if commit as u8 != SlotState::Granted as u8 || generation as u32 != generation_low {
+            return Err(Missed { ring: false });
+        }
+        fence(Acquire);
+        let place = Place::of(line.word(5), line.word(6), 0);
+        let word = page.claim(slot, generation, hint).ok_or(Missed { ring: false })?;
+        self.confirm(slot, commit, page, word)?;
+        Ok(Granted { word, slot, generation, place })
+    }
+
+    /// What a granted slot holds; `None` if it was taken back.
+    pub fn granted_bytes(&self, grant: Grant) -> Option<u64> {
+        let line = self.slot(Some(grant.slot).filter(|slot| *slot < self.slot_count)?);
+        let (commit, sizes) = (line.word(COMMIT), line.word(6));
+        let is_granted = commit as u8 == SlotState::Granted as u8 && (commit >> 8) as u32 == grant.generation_low;
+        is_granted.then(|| Place::of(0, sizes, 0).data_bytes)
+    }
+
+    /// Pins an object of this client's own, put a moment ago, that may not be found by its id yet.
+    #[inline]
+    pub fn pin_own(&self, slot: u32, generation: u64, page: &OwnPage, hint: u32) -> Result<u32, Missed> {
+        let shows = |commit: u64| {
+            commit == commit_word(generation, SlotState::Granted) || commit == commit_word(generation, SlotState::Sealed)
+        };
+        let line = self.slot(slot);
+        if !shows(line.word(COMMIT)) {
+            return Err(Missed { ring: false });
+        }
+        let word = page.claim(slot, generation, hint).ok_or(Missed { ring: false })?;
+        // It may have been published in between; that changes nothing for whoever wrote it.
+        if !shows(line.word(COMMIT)) {
+            page.release(word);
+            return Err(Missed { ring: self.is_wanted() });
+        }
+        fence(Acquire);
+        page.note_use(word, slot);
+        Ok(word)
+    }
+
+    /// Does anybody wait for an id with this hash? Read behind a full fence that follows the ring's tail.
+    #[inline]
+    pub fn is_expected(&self, hash: u64) -> bool {
+        let (offset, bit) = waiter_bit(hash);
+        self.words.u64(offset) & bit != 0
     }
 
     /// Is there a sealed object under this id? `false` proves nothing.
@@ -175,14 +244,14 @@ mod tests {
         index: IndexWriter,
         page: ClientPage,
         reader: IndexReader,
-        pins: OwnPins,
+        pins: OwnPage,
     }
 
     fn both() -> Both {
         let index = IndexWriter::create(16, [7; 16], [1, 2]).unwrap();
         let page = ClientPage::create(1).unwrap();
         let reader = IndexReader::attach(index.fd()).unwrap();
-        let pins = OwnPins::attach(page.fd()).unwrap();
+        let pins = OwnPage::attach(page.fd()).unwrap();
         Both { index, page, reader, pins }
     }
 
@@ -235,6 +304,55 @@ mod tests {
             assert_eq!(reader.confirm(slot, commit, &pins, word), Err(Missed { ring: wanted }));
             assert_eq!(claims(&page), []);
         }
+    }
+
+    #[test]
+    fn a_granted_slot_is_pinned_until_it_is_taken_back() {
+        let Both { index, mut page, reader, pins } = both();
+        let place = Place { segment: 0, format: 0, metadata_bytes: 0, offset: 8192, data_bytes: 1024 };
+        index.grant(5, 7, &place);
+        page.grant([(5, 7)].into_iter());
+        let grant = pins.next_grant(&mut 0).unwrap();
+        assert_eq!(reader.granted_bytes(grant), Some(1024));
+        let granted = reader.pin_granted(grant, &pins, 0).unwrap();
+        assert_eq!((granted.slot, granted.generation, granted.place), (5, 7, place));
+        assert_eq!(claims(&page), [(5, 7)]);
+        pins.release(granted.word);
+        for wrong in [Grant { generation_low: 8, ..grant }, Grant { slot: 4, ..grant }, Grant { slot: 99, ..grant }] {
+            assert!(reader.pin_granted(wrong, &pins, 0).is_err() && reader.granted_bytes(wrong).is_none());
+        }
+        index.set_state(5, SlotState::Revoking);
+        assert!(reader.pin_granted(grant, &pins, 0).is_err() && reader.granted_bytes(grant).is_none());
+        assert_eq!(claims(&page), []);
+    }
+
+    #[test]
+    fn an_own_object_is_pinned_before_and_after_it_is_published_and_not_when_it_is_gone() {
+        let Both { index, page, reader, pins } = both();
+        let place = Place { segment: 0, format: 0, metadata_bytes: 0, offset: 4096, data_bytes: 1024 };
+        index.grant(5, 3, &place);
+        let pin = || reader.pin_own(5, 3, &pins, 0);
+        pins.release(pin().unwrap());
+        index.publish(5, 99, &object(3));
+        pins.release(pin().unwrap());
+        for state in [SlotState::Doomed, SlotState::Leaving, SlotState::Revoking] {
+            index.set_state(5, state);
+            assert_eq!(pin(), Err(Missed { ring: false }), "{state:?}");
+        }
+        index.grant(5, 4, &place);
+        assert!(pin().is_err(), "another object lives there");
+        assert_eq!(claims(&page), []);
+    }
+
+    #[test]
+    fn who_waits_for_an_id_is_seen_by_its_hash() {
+        let Both { index, reader, .. } = both();
+        let (one, other) = (3 << 60 | 5, 1 << 60 | 5);
+        index.expect(one, true);
+        assert!(reader.is_expected(one) && !reader.is_expected(other));
+        index.expect(other, true);
+        index.expect(one, false);
+        assert!(!reader.is_expected(one) && reader.is_expected(other));
     }
 
     #[test]

@@ -34,6 +34,39 @@ pub struct Place {
     pub data_bytes: u64,
 }
 
+impl Place {
+    #[inline]
+    pub(super) fn of(place: u64, sizes: u64, format: u16) -> Self {
+        Self {
+            segment: (place >> 48) as u16,
+            format,
+            metadata_bytes: (sizes >> 47) as u32,
+            offset: place & low_bits(48),
+            data_bytes: sizes & low_bits(47),
+        }
+    }
+
+    /// The two words that say where, and how much.
+    pub(super) fn packed(&self) -> (u64, u64) {
+        debug_assert!(self.offset <= low_bits(48));
+        debug_assert!(self.data_bytes <= low_bits(47) && u64::from(self.metadata_bytes) <= low_bits(17));
+        let place = u64::from(self.segment) << 48 | self.offset;
+        (place, u64::from(self.metadata_bytes) << 47 | self.data_bytes)
+    }
+}
+
+impl SlotFields {
+    fn place(&self) -> Place {
+        Place {
+            segment: self.segment,
+            format: self.format,
+            metadata_bytes: self.metadata_bytes,
+            offset: self.offset,
+            data_bytes: self.data_bytes,
+        }
+    }
+}
+
 /// The state in a commit word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -48,6 +81,10 @@ pub enum SlotState {
     Leaving = 3,
     /// Deleted for good; its memory stays until the last release.
     Doomed = 4,
+    /// Handed to a client to fill: only place and room are told.
+    Granted = 5,
+    /// The daemon wants a granted slot back and looks whether its client uses it: undecided.
+    Revoking = 6,
 }
 
 /// A record as a slot's words hold it, the commit word left out: every word is written and read whole.
@@ -68,11 +105,12 @@ pub(super) struct Packed {
 impl Packed {
     pub(super) fn of(fields: &SlotFields, next: u32) -> Self {
         let PackedId { head, tail } = PackedId::of(&fields.id);
+        let (place, sizes) = fields.place().packed();
         Self {
             id_head: head,
             tail_and_next: u64::from(tail) | u64::from(next) << 32,
-            place: place(fields),
-            sizes: sizes(fields),
+            place,
+            sizes,
             format_and_crc: u64::from(fields.format) | u64::from(checksum(fields)) << 32,
         }
     }
@@ -89,13 +127,7 @@ impl Packed {
 
     #[inline]
     pub(super) fn place(&self) -> Place {
-        Place {
-            segment: (self.place >> 48) as u16,
-            format: self.format_and_crc as u16,
-            metadata_bytes: (self.sizes >> 47) as u32,
-            offset: self.place & low_bits(48),
-            data_bytes: self.sizes & low_bits(47),
-        }
+        Place::of(self.place, self.sizes, self.format_and_crc as u16)
     }
 }
 
@@ -130,21 +162,12 @@ pub(super) fn commit_word(generation: u64, state: SlotState) -> u64 {
     generation << 8 | state as u64
 }
 
-fn place(fields: &SlotFields) -> u64 {
-    debug_assert!(fields.offset <= low_bits(48));
-    u64::from(fields.segment) << 48 | fields.offset
-}
-
-fn sizes(fields: &SlotFields) -> u64 {
-    debug_assert!(fields.data_bytes <= low_bits(47) && u64::from(fields.metadata_bytes) <= low_bits(17));
-    u64::from(fields.metadata_bytes) << 47 | fields.data_bytes
-}
-
 /// CRC-32C of id, place, sizes and format: a new engine believes a slot only if it fits.
 pub(super) fn checksum(fields: &SlotFields) -> u32 {
+    let (place, sizes) = fields.place().packed();
     let mut crc = crc32c(!0, &fields.id);
-    crc = crc32c(crc, &place(fields).to_le_bytes());
-    crc = crc32c(crc, &sizes(fields).to_le_bytes());
+    crc = crc32c(crc, &place.to_le_bytes());
+    crc = crc32c(crc, &sizes.to_le_bytes());
     !crc32c(crc, &fields.format.to_le_bytes())
 }
 

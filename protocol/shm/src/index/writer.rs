@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
 use super::record::{Packed, commit_word, low_bits};
-use super::{HEADER_BYTES, LAYOUT_VERSION, MAGIC, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET};
+use super::{
+    HEADER_BYTES, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET, waiter_bit,
+};
 use crate::words::Words;
 
 /// The daemon's side of the index.
@@ -37,14 +39,39 @@ impl IndexWriter {
     }
 
     /// Makes a sealed object visible under its hash: the record, then the chain, then the commit word.
+    ///
+    /// A slot that was granted goes from there to sealed with one store: nobody reads its record before, and a reader
+    /// of its last object was told by the grant.
     pub fn publish(&self, slot: u32, hash: u64, fields: &SlotFields) {
         let commit = self.commit(slot);
-        commit.store(commit_word(fields.generation, SlotState::Writing), Relaxed);
-        fence(Release);
+        if !matches!(self.state(slot), Some(SlotState::Granted | SlotState::Revoking)) {
+            commit.store(commit_word(fields.generation, SlotState::Writing), Relaxed);
+            fence(Release);
+        }
         let head = self.words.u32_at(self.bucket_offset(hash));
         self.write_fields(slot, fields, head.load(Relaxed));
         head.store(slot + 1, Release);
         commit.store(commit_word(fields.generation, SlotState::Sealed), Release);
+    }
+
+    /// Hands a slot out: where it lies, and what it holds.
+    pub fn grant(&self, slot: u32, generation: u64, place: &Place) {
+        let commit = self.commit(slot);
+        commit.store(commit_word(generation, SlotState::Writing), Relaxed);
+        fence(Release);
+        let (place, sizes) = place.packed();
+        let at = self.slot_offset(slot);
+        self.words.u64_at(at + 40).store(place, Relaxed);
+        self.words.u64_at(at + 48).store(sizes, Relaxed);
+        commit.store(commit_word(generation, SlotState::Granted), Release);
+    }
+
+    /// Somebody waits for an id with this hash, or nobody any more. The caller fences before it looks at rings.
+    pub fn expect(&self, hash: u64, expected: bool) {
+        let (offset, bit) = waiter_bit(hash);
+        let word = self.words.u64_at(offset);
+        let others = word.load(Relaxed) & !bit;
+        word.store(if expected { others | bit } else { others }, Release);
     }
 
     /// Changes the state in a slot's commit word; its generation stays.
@@ -89,7 +116,7 @@ impl IndexWriter {
     pub fn state(&self, slot: u32) -> Option<SlotState> {
         let state = self.commit(slot).load(Relaxed) as u8;
         use SlotState::*;
-        [Free, Writing, Sealed, Leaving, Doomed].into_iter().find(|known| *known as u8 == state)
+        [Free, Writing, Sealed, Leaving, Doomed, Granted, Revoking].into_iter().find(|known| *known as u8 == state)
     }
 
     /// The id in a slot, as it was last published.
@@ -206,6 +233,21 @@ mod tests {
                 assert_eq!(find(&index, &[slot as u8; 28], 4).is_some(), slot != victim);
             }
             assert_eq!(index.generation(victim), 9);
+        }
+    }
+
+    #[test]
+    fn a_granted_slot_is_found_when_it_is_published_and_not_before() {
+        let index = IndexWriter::create(4, [7; 16], [1, 2]).unwrap();
+        let place = Place { segment: 3, format: 0, metadata_bytes: 0, offset: low_bits(48), data_bytes: 1024 };
+        for state in [SlotState::Granted, SlotState::Revoking] {
+            index.grant(0, 2, &place);
+            index.set_state(0, state);
+            assert_eq!((index.state(0), index.generation(0)), (Some(state), 2));
+            assert_eq!(find(&index, &[1; 28], 0), None);
+            index.publish(0, 0, &object(1));
+            assert_eq!(find(&index, &[1; 28], 0), Some((0, object(1))));
+            index.unlink(0, 0);
         }
     }
 

@@ -21,6 +21,10 @@ pub struct ClientPage {
     /// Words below the high-water mark that are free, lowest first, so that the mark stays low.
     free: BinaryHeap<Reverse<u32>>,
     high_water: u32,
+    /// How many entries of the ring were read.
+    pub(super) ring_head: u64,
+    /// How many slots were handed out.
+    pub(super) grants_tail: u64,
 }
 
 impl ClientPage {
@@ -30,7 +34,7 @@ impl ClientPage {
         words.u64_at(0).store(MAGIC, Relaxed);
         words.u64_at(8).store(u64::from(LAYOUT_VERSION), Relaxed);
         words.u64_at(16).store(client, Release);
-        Ok(Self { words, free: BinaryHeap::new(), high_water: 0 })
+        Ok(Self { words, free: BinaryHeap::new(), high_water: 0, ring_head: 0, grants_tail: 0 })
     }
 
     /// The file.
@@ -99,6 +103,10 @@ impl ClientPage {
         }
     }
 
+    pub(super) fn words(&self) -> &Words {
+        &self.words
+    }
+
     fn own_cells_used(&self) -> u32 {
         self.words.u32_at(OWN_USED_OFFSET).load(Relaxed).min(OWN_CELLS)
     }
@@ -151,7 +159,7 @@ mod tests {
     #[test]
     fn what_was_used_lately_is_told_once() {
         let page = ClientPage::create(1).unwrap();
-        let pins = crate::page::OwnPins::attach(page.fd()).unwrap();
+        let pins = crate::page::OwnPage::attach(page.fd()).unwrap();
         let recent = || {
             let mut recent = Vec::new();
             page.take_recent(&mut |slot| recent.push(slot));

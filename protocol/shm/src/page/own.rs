@@ -19,14 +19,14 @@ use crate::words::Words;
 
 /// A client's own cells, in its page.
 #[derive(Debug)]
-pub struct OwnPins {
+pub struct OwnPage {
     /// `None` only while this is dropped.
     words: Option<Words>,
     /// The process that mapped it.
     process: u64,
 }
 
-impl OwnPins {
+impl OwnPage {
     /// Maps a page that a daemon sent. Forked children don't inherit the mapping: it is not theirs.
     pub fn attach(fd: impl AsFd) -> Result<Self, AttachError> {
         let bytes = memfd::check_seals(fd.as_fd())?;
@@ -72,7 +72,7 @@ impl OwnPins {
     }
 
     #[inline]
-    fn words(&self) -> &Words {
+    pub(super) fn words(&self) -> &Words {
         self.words.as_ref().expect("there until this is dropped")
     }
 
@@ -90,7 +90,7 @@ impl OwnPins {
     }
 }
 
-impl Drop for OwnPins {
+impl Drop for OwnPage {
     fn drop(&mut self) {
         if let Some(words) = self.words.take().filter(|_| self.process != process_token()) {
             words.forget_mapping();
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn cells_are_taken_beside_one_another_and_used_again() {
         let page = ClientPage::create(1).unwrap();
-        let pins = OwnPins::attach(page.fd()).unwrap();
+        let pins = OwnPage::attach(page.fd()).unwrap();
         assert_eq!(pins.claim(1, 1, 8), Some(8));
         assert_eq!(pins.claim(1, 1, 8), Some(9));
         pins.release(8);
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_crowded_stretch_sends_the_get_over_the_socket() {
         let page = ClientPage::create(1).unwrap();
-        let pins = OwnPins::attach(page.fd()).unwrap();
+        let pins = OwnPage::attach(page.fd()).unwrap();
         for _ in 0..PROBES_MAX {
             assert!(pins.claim(1, 1, OWN_CELLS - 10).is_some());
         }
@@ -132,8 +132,8 @@ mod tests {
     #[test]
     fn a_file_that_is_no_page_is_refused() {
         let zeros = memfd::create("test", PAGE_BYTES).unwrap();
-        assert!(matches!(OwnPins::attach(&zeros), Err(AttachError::Layout)));
+        assert!(matches!(OwnPage::attach(&zeros), Err(AttachError::Layout)));
         let short = memfd::create("test", 4096).unwrap();
-        assert!(matches!(OwnPins::attach(&short), Err(AttachError::Layout)));
+        assert!(matches!(OwnPage::attach(&short), Err(AttachError::Layout)));
     }
 }
