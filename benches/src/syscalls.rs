@@ -29,7 +29,7 @@ pub(crate) enum Operation {
     Get,
     /// The same, asking the daemon.
     GetBySocket,
-    /// Create and seal of a small object.
+    /// Create and seal of a small object, asking the daemon.
     CreateSeal,
     /// Put of 1 KiB.
     Put1K,
@@ -81,7 +81,7 @@ impl Operation {
 pub(crate) fn operate(operation: &str, socket: &str) -> Result<()> {
     let operation = Operation::ALL.into_iter().find(|it| it.name() == operation);
     let operation = operation.ok_or_else(|| Error::Helper("nothing to count".to_owned()))?;
-    let is_fast = operation != Operation::GetBySocket;
+    let is_fast = !matches!(operation, Operation::GetBySocket | Operation::CreateSeal);
     let store = Options::new().socket(socket).fast(is_fast).connect()?;
     let reader = store.reader()?;
     let options = CreateOptions::default();

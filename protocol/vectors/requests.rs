@@ -4,8 +4,8 @@ use plasmad_wire::codec::Blob;
 use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits::{FOREVER, MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::{
-    Abort, Cancel, Contains, Create, Delete, Evict, Get, Goodbye, Hello, InlineObject, List, NewObject, Ping, Put,
-    Release, Ring, Seal, Stat, Stats, Subscribe, Wait,
+    Abort, Cancel, Contains, Create, Delete, Evict, Get, Goodbye, Grant, Hello, InlineObject, List, NewObject, Ping,
+    Put, Release, Ring, Seal, Stat, Stats, Subscribe, Wait,
 };
 use plasmad_wire::{Format, Handle, ObjectId, Pin, Request, Role};
 

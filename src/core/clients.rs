@@ -4,9 +4,12 @@
 //! the ledger only counts those the daemon wrote there. Counted references to objects will stand here too.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::ops::Bound::{Excluded, Unbounded};
 
-use plasmad_wire::Role;
+use plasmad_wire::{Handle, Role};
 
+use crate::Nanos;
 use crate::queue::WaitKey;
 use crate::slot::SlotNumber;
 
@@ -21,6 +24,8 @@ pub struct Ledger {
     pub role: Role,
     /// It can still be answered.
     pub connected: bool,
+    /// What it can tell, and was handed to tell of.
+    pub pushing: Pushing,
     /// Objects it created and has not sealed.
     pub unsealed: BTreeSet<SlotNumber>,
     /// Pins the daemon wrote into its page.
@@ -34,28 +39,88 @@ pub struct Ledger {
 impl Ledger {
     /// Nothing is left that would have to be given back.
     pub fn is_empty(&self) -> bool {
-        self.unsealed.is_empty() && self.pins == 0 && self.waiting.is_empty()
+        self.unsealed.is_empty() && self.pins == 0 && self.waiting.is_empty() && self.pushing.granted_count == 0
     }
+
+    /// Something may stand on its ring that means something.
+    pub fn may_push(&self) -> bool {
+        self.pushing.state == Ring::Read && (self.pushing.granted_count > 0 || !self.unsealed.is_empty())
+    }
+}
+
+/// What a client has of grants.
+#[derive(Debug)]
+pub struct Pushing {
+    /// Whether its ring is read.
+    pub state: Ring,
+    /// What it was handed; some of that isn't its any more.
+    pub granted: Vec<Handle>,
+    /// How many of them still are.
+    pub granted_count: u32,
+    /// What those take.
+    pub granted_bytes: u64,
+    /// When it was last handed one, or told of one.
+    pub busy_at: Nanos,
+}
+
+/// A client's ring, as the core treats it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ring {
+    /// It has none.
+    None,
+    /// It is read.
+    Read,
+    /// What stood there could not be: it isn't read any more, and what the client holds stays until it is gone.
+    Distrusted,
 }
 
 /// All ledgers.
 #[derive(Debug, Default)]
 pub struct Clients {
     ledgers: BTreeMap<ClientId, Ledger>,
+    /// Those that may push, and some that no longer do.
+    pushers: BTreeSet<ClientId>,
 }
 
 impl Clients {
     /// Opens a ledger.
-    pub fn join(&mut self, client: ClientId, role: Role) {
+    pub fn join(&mut self, client: ClientId, role: Role, pushes: bool) {
         let (unsealed, waiting) = (BTreeSet::new(), BTreeMap::new());
-        let ledger = Ledger { role, connected: true, unsealed, pins: 0, waiting, waiting_bytes: 0 };
+        let state = if pushes { Ring::Read } else { Ring::None };
+        let pushing = Pushing { state, granted: Vec::new(), granted_count: 0, granted_bytes: 0, busy_at: 0 };
+        let ledger = Ledger { role, connected: true, pushing, unsealed, pins: 0, waiting, waiting_bytes: 0 };
         let before = self.ledgers.insert(client, ledger);
         assert!(before.is_none(), "client {} joined twice", client.0);
     }
 
     /// Closes a ledger and hands it out.
     pub fn leave(&mut self, client: ClientId) -> Option<Ledger> {
+        self.pushers.remove(&client);
         self.ledgers.remove(&client)
+    }
+
+    /// The client's ring is read from now on, as long as it may push.
+    pub fn note_pusher(&mut self, client: ClientId) {
+        if self.ledgers.get(&client).is_some_and(Ledger::may_push) {
+            self.pushers.insert(client);
+        }
+    }
+
+    /// The first client behind `after` whose ring is to be read. Those that cannot push any more are left out from now on.
+    pub fn next_pusher(&mut self, after: Option<ClientId>) -> Option<ClientId> {
+        loop {
+            let from = after.map_or(Unbounded, Excluded);
+            let client = *self.pushers.range((from, Unbounded)).next()?;
+            if self.ledgers.get(&client).is_some_and(Ledger::may_push) {
+                return Some(client);
+            }
+            self.pushers.remove(&client);
+        }
+    }
+
+    /// Somebody may push.
+    pub fn has_pushers(&self) -> bool {
+        !self.pushers.is_empty()
     }
 
     /// A client's ledger, while it has one.

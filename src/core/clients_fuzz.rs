@@ -53,7 +53,7 @@ impl Pair {
     }
 
     fn join(&mut self, client: ClientId, role: Role) {
-        self.clients.join(client, role);
+        self.clients.join(client, role, true);
         self.known.push((client, role));
         let before = client.0.checked_sub(1).map(ClientId).filter(|_| self.fault == Fault::InheritsLedgers);
         if let Some(left) = before.and_then(|before| self.clients.ledger(before)).map(|it| it.pins)

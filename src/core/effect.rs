@@ -24,6 +24,13 @@ pub enum Effect {
         /// With what.
         reply: Reply,
     },
+    /// A client told what cannot be: it is to be disconnected. What it holds stays until its process is gone.
+    Expel {
+        /// Whom.
+        client: ClientId,
+        /// What it told.
+        why: &'static str,
+    },
     /// A client holds nothing any more and is forgotten; its page and its pidfd can go.
     Forget {
         /// Whom.
@@ -36,7 +43,7 @@ pub enum Effect {
 pub enum Reply {
     /// To a create: where to write.
     Created(Vec<(Handle, Extent)>),
-    /// To seal, abort, put, release and delete: how many.
+    /// To seal, abort, put, release, delete and grant: how many.
     Done(u32),
     /// To a get.
     Got {

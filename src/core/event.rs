@@ -6,6 +6,7 @@ use core::fmt;
 use plasmad_wire::{Format, Handle, ObjectId, Pin, Role};
 
 use crate::clients::ClientId;
+use crate::residence::Named;
 
 /// Something that happened outside.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub enum Event {
         client: ClientId,
         /// What it may do.
         role: Role,
+        /// Its page has a ring that it tells its puts on.
+        pushes: bool,
     },
     /// A client asks for something.
     Asked {
@@ -140,6 +143,13 @@ pub enum Verb {
         /// How much.
         bytes: u64,
     },
+    /// Hand out slots to fill.
+    Grant {
+        /// How much each is to hold.
+        bytes: u64,
+        /// How many at most.
+        count: u32,
+    },
 }
 
 /// An object somebody wants to make.
@@ -160,6 +170,12 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// All but the payload.
+    pub fn named(&self) -> Named {
+        let Self { id, data_bytes, metadata_bytes, format, evictable, payload: _ } = *self;
+        Named { id, data_bytes, metadata_bytes, format, evictable }
+    }
+
     /// Data and metadata together; they lie in one extent. `None` if no machine could count them.
     pub fn bytes(&self) -> Option<u64> {
         self.data_bytes.checked_add(u64::from(self.metadata_bytes))

@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use plasmad_wire::{Extent, Format, ObjectId, Pin};
+use plasmad_wire::{Extent, Format, Handle, ObjectId, Pin};
 
 use crate::clients::ClientId;
 use crate::slot::{SlotNumber, SlotSet};
@@ -14,6 +14,23 @@ use crate::slot::{SlotNumber, SlotSet};
 pub trait Residence {
     /// Writes a sealed-to-be object's bytes into the arena: the data, then the metadata directly behind it.
     fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed>;
+
+    /// Reads what the client told on its ring since the last time, in its order: copied out once, and not judged.
+    fn drain(&mut self, client: ClientId, into: &mut Vec<Entry>);
+
+    /// Hands slots to a client to fill.
+    fn grant(&mut self, client: ClientId, grants: &[Grant]);
+
+    /// Marks granted slots as being taken back, fences, and tells which of them their client claims. What it had told
+    /// of the others by then stands on its ring: only behind a drain that follows is known which are unused.
+    fn revoke(&mut self, client: ClientId, slots: &[SlotNumber], claimed: &mut SlotSet);
+
+    /// A slot that was being taken back stays with its client.
+    fn keep(&mut self, slot: SlotNumber);
+
+    /// Somebody waits for these ids, or nobody any more: whoever puts one of them rings. Fences: what was put before
+    /// without a sound is on a ring by now.
+    fn expect(&mut self, ids: &[ObjectId], expected: bool);
 
     /// Makes a sealed object visible: the record first, the commit word last.
     fn publish(&mut self, slot: SlotNumber, record: &Record);
@@ -49,6 +66,47 @@ pub trait Residence {
 
     /// The client is gone and so are all its claims.
     fn leave(&mut self, client: ClientId);
+}
+
+/// What a client says it did with a slot it was handed. Nothing of it is checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// It wrote an object there.
+    Put(Handle, Named),
+    /// It is writing one there.
+    Create(Handle, Named),
+    /// It wrote the one it had created.
+    Seal(Handle),
+    /// It gave the one up that it had created.
+    Abort(Handle),
+    /// Nothing that makes sense.
+    Unreadable(&'static str),
+}
+
+/// An object as its client describes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// Its id.
+    pub id: ObjectId,
+    /// Length of the data.
+    pub data_bytes: u64,
+    /// Length of the metadata.
+    pub metadata_bytes: u32,
+    /// How the data is encoded.
+    pub format: Format,
+    /// May be dropped when memory is short.
+    pub evictable: bool,
+}
+
+/// A slot handed out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// The slot.
+    pub slot: SlotNumber,
+    /// Which use of it.
+    pub generation: u64,
+    /// Where it lies, and what it holds.
+    pub extent: Extent,
 }
 
 /// A sealed object, as the index shows it.

@@ -9,6 +9,8 @@ pub struct Totals {
     pub creates: u64,
     /// Objects sealed.
     pub seals: u64,
+    /// Those of them that were told on a ring.
+    pub puts_by_ring: u64,
     /// Objects given up before they were sealed, by their creator or its death.
     pub aborts: u64,
     /// Objects pinned for gets answered over the socket.
@@ -30,8 +32,10 @@ pub struct Snapshot {
     pub capacity_bytes: u64,
     /// What objects occupy, rounding included.
     pub used_bytes: u64,
-    /// The rest.
+    /// The rest, grants included: they are taken back for whoever needs the room.
     pub free_bytes: u64,
+    /// What is handed to clients, and not used yet.
+    pub granted_bytes: u64,
     /// The largest contiguous piece of the rest.
     pub largest_hole_bytes: u64,
     /// The highest address ever used; population runs ahead of it.

@@ -5,8 +5,9 @@
 //!
 //! This file holds the entrance and what all verbs share; the verbs stand in `store/`:
 //! `make` (create, seal, abort), `read` (get, release, wait, contains), `remove` (delete, evict, departures),
-//! `inspect` (stat, list, stats), `watch` (subscribe).
+//! `inspect` (stat, list, stats), `watch` (subscribe), `grants` (memory handed out ahead, and what clients tell of it).
 
+mod grants;
 mod inspect;
 mod make;
 mod read;
@@ -24,8 +25,8 @@ use crate::clients::{ClientId, Clients, Ledger};
 use crate::effect::{Effect, Refusal, Reply};
 use crate::event::{Event, RequestTag, Verb};
 use crate::eviction::{Recency, WhenFull};
-use crate::queue::{CreateQueue, Deadlines, GetWaits, Subscriptions, WaitKey};
-use crate::residence::Residence;
+use crate::queue::{CreateQueue, Deadlines, GetWaits, Subscriptions, WaitKey, distinct};
+use crate::residence::{Entry, Grant, Residence};
 use crate::slot::{Move, SlotNumber, SlotSet, SlotTable};
 use crate::stats::Totals;
 
@@ -63,6 +64,18 @@ pub struct Store {
     wanted: bool,
     /// Scratch for scans, kept so that a scan allocates nothing.
     pinned: SlotSet,
+    /// The same for claims on grants.
+    claimed: SlotSet,
+    /// Scratch for what rings tell.
+    entries: Vec<Entry>,
+    /// Scratch for what is handed out.
+    grants: Vec<Grant>,
+    granted_bytes: u64,
+    granted_count: u64,
+    /// When rings were read last.
+    drained_at: Nanos,
+    /// When to look next for clients that don't use what they were handed.
+    idle_check: Option<Nanos>,
     unsealed_bytes: u64,
     droppable_bytes: u64,
     sealed_count: u64,
@@ -87,6 +100,13 @@ impl Store {
             room_changed: false,
             wanted: false,
             pinned: SlotSet::new(config.slots_max),
+            claimed: SlotSet::new(config.slots_max),
+            entries: Vec::new(),
+            grants: Vec::new(),
+            granted_bytes: 0,
+            granted_count: 0,
+            drained_at: 0,
+            idle_check: None,
             unsealed_bytes: 0,
             droppable_bytes: 0,
             sealed_count: 0,
@@ -97,8 +117,9 @@ impl Store {
     /// Takes one event and appends what is to be done about it.
     pub fn handle(&mut self, now: Nanos, event: Event, residence: &mut impl Residence, effects: &mut Vec<Effect>) {
         let turn = &mut Turn { now, residence, effects };
+        self.drain(turn);
         match event {
-            Event::ClientJoined { client, role } => self.clients.join(client, role),
+            Event::ClientJoined { client, role, pushes } => self.clients.join(client, role, pushes),
             Event::Asked { client, tag, verb } => self.asked(turn, client, tag, verb),
             Event::Rung => self.rung(),
             Event::Cancelled { client, number } => self.cancelled(turn, client, number),
@@ -116,7 +137,7 @@ impl Store {
 
     /// When [`Event::Tick`] is wanted at the latest.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        self.deadlines.next()
+        [self.deadlines.next(), self.next_look_at_rings()].into_iter().flatten().min()
     }
 
     /// [`Event::Tick`] is wanted soon: deleted objects may have lost their last pin.
@@ -139,7 +160,7 @@ impl Store {
             Verb::Get { timeout_ns, partial, ids } => return self.get(turn, client, tag, timeout_ns, partial, ids),
             Verb::Wait { timeout_ns, count, ids } => return self.wait(turn, client, tag, timeout_ns, count, ids),
             Verb::Seal { handles } => self.seal(turn, client, &handles),
-            Verb::Abort { handles } => self.abort(client, &handles),
+            Verb::Abort { handles } => self.abort(turn, client, &handles),
             Verb::Release { pins } => self.release(turn, client, &pins),
             Verb::Delete { ids } => self.delete(turn, &ids),
             Verb::Contains { ids } => Ok(self.present(&ids)),
@@ -148,6 +169,7 @@ impl Store {
             Verb::Stats => Ok(Reply::Stats(Box::new(self.snapshot(turn)))),
             Verb::Subscribe { existing, queue_max } => self.subscribe(client, tag, existing, queue_max),
             Verb::Evict { bytes } => Ok(self.evict(turn, bytes)),
+            Verb::Grant { bytes, count } => self.grant(turn, client, bytes, count),
         };
         self.answer(turn, client, tag, answer);
     }
@@ -157,7 +179,7 @@ impl Store {
             return self.answer(turn, client, tag, Err(Refusal::Cancelled));
         }
         let key = self.clients.ledger(client).and_then(|ledger| ledger.waiting.get(&number).copied());
-        if let Some((client, tag)) = key.and_then(|key| self.stop_waiting(key)) {
+        if let Some((client, tag)) = key.and_then(|key| self.stop_waiting(turn, key)) {
             self.answer(turn, client, tag, Err(Refusal::Cancelled));
         }
     }
@@ -173,6 +195,7 @@ impl Store {
         if self.sweep_due {
             self.sweep(turn);
         }
+        self.take_back_from_the_idle(turn);
     }
 
     fn answer<R: Residence>(
@@ -209,7 +232,7 @@ impl Store {
     }
 
     /// Takes a waiting request out of everything it stands in.
-    fn stop_waiting(&mut self, key: WaitKey) -> Option<(ClientId, RequestTag)> {
+    fn stop_waiting<R: Residence>(&mut self, turn: &mut Turn<'_, R>, key: WaitKey) -> Option<(ClientId, RequestTag)> {
         let (client, tag, bytes, deadline) = match key {
             WaitKey::Create(place) => {
                 let wait = self.creates.remove(place)?;
@@ -218,6 +241,7 @@ impl Store {
             }
             WaitKey::Get(number) => {
                 let wait = self.gets.remove(number)?;
+                turn.residence.expect(&distinct(&wait.ids), false);
                 (wait.client, wait.tag, wait.bytes(), wait.deadline)
             }
         };
@@ -257,9 +281,12 @@ struct Turn<'a, R> {
 
 fn readers_may(verb: &Verb) -> bool {
     match verb {
-        Verb::Create { .. } | Verb::Seal { .. } | Verb::Abort { .. } | Verb::Delete { .. } | Verb::Evict { .. } => {
-            false
-        }
+        Verb::Create { .. }
+        | Verb::Seal { .. }
+        | Verb::Abort { .. }
+        | Verb::Delete { .. }
+        | Verb::Evict { .. }
+        | Verb::Grant { .. } => false,
         Verb::Get { .. }
         | Verb::Release { .. }
         | Verb::Contains { .. }

@@ -8,13 +8,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use plasmad_core::residence::{FillFailed, Pinned, Record};
+use plasmad_core::residence::{Entry, FillFailed, Grant, Named, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
-use plasmad_shm::index::{IndexWriter, SlotFields, SlotState};
+use plasmad_shm::index::{IndexWriter, Place, SlotFields, SlotState, WAITERS, waiter_number};
 use plasmad_shm::memfd;
-use plasmad_shm::page::{ClientPage, fence_before_scan};
-use plasmad_wire::{Extent, ObjectId, Pin};
+use plasmad_shm::page;
+use plasmad_shm::page::{ClientPage, EntryKind, fence_before_scan};
+use plasmad_wire::{Extent, Format, Handle, ObjectId, Pin};
 
 /// Arena, index and client pages.
 pub struct SharedMemory {
@@ -26,6 +27,8 @@ pub struct SharedMemory {
     own_pins_before: u64,
     pages: BTreeMap<ClientId, ClientPage>,
     hash_seed: [u64; 2],
+    /// How many wait for an id, by the bit its hash has in the index.
+    expected: Vec<u32>,
     /// Scratch for retractions.
     claimed: SlotSet,
     slots: u32,
@@ -43,6 +46,7 @@ impl SharedMemory {
             own_pins_before: 0,
             pages: BTreeMap::new(),
             hash_seed,
+            expected: vec![0; WAITERS],
             claimed: SlotSet::new(slots),
             slots,
         })
@@ -83,12 +87,16 @@ impl SharedMemory {
         }
         fence_before_scan();
         for (client, page) in &self.pages {
-            page.scan(&mut |slot, generation| {
-                if slot < self.slots && self.index.generation(slot) as u32 == generation {
-                    visit(*client, SlotNumber(slot));
-                }
-            });
+            self.scan_page(page, &mut |slot| visit(*client, slot));
         }
+    }
+
+    fn scan_page(&self, page: &ClientPage, visit: &mut dyn FnMut(SlotNumber)) {
+        page.scan(&mut |slot, generation| {
+            if slot < self.slots && self.index.generation(slot) as u32 == generation {
+                visit(SlotNumber(slot));
+            }
+        });
     }
 
     fn hash(&self, slot: SlotNumber) -> u64 {
@@ -106,6 +114,49 @@ impl Residence for SharedMemory {
             tracing::error!("the arena can't be written: {error}");
             FillFailed
         })
+    }
+
+    fn drain(&mut self, client: ClientId, into: &mut Vec<Entry>) {
+        let Some(page) = self.pages.get_mut(&client) else { return };
+        let read = page.drain(&mut |entry| into.push(entry.map_or(Entry::Unreadable(NO_ENTRY), told)));
+        if read.is_err() {
+            into.push(Entry::Unreadable("its ring counts more entries than a ring has"));
+        }
+    }
+
+    fn grant(&mut self, client: ClientId, grants: &[Grant]) {
+        for Grant { slot, generation, extent } in grants {
+            let (segment, offset, data_bytes) = (extent.segment, extent.offset, extent.bytes);
+            let place = Place { segment, format: 0, metadata_bytes: 0, offset, data_bytes };
+            self.index.grant(slot.0, *generation, &place);
+        }
+        if let Some(page) = self.pages.get_mut(&client) {
+            page.grant(grants.iter().map(|grant| (grant.slot.0, grant.generation)));
+        }
+    }
+
+    fn revoke(&mut self, client: ClientId, slots: &[SlotNumber], claimed: &mut SlotSet) {
+        slots.iter().for_each(|slot| self.index.set_state(slot.0, SlotState::Revoking));
+        fence_before_scan();
+        if let Some(page) = self.pages.get(&client) {
+            self.scan_page(page, &mut |slot| {
+                claimed.insert(slot);
+            });
+        }
+    }
+
+    fn keep(&mut self, slot: SlotNumber) {
+        self.index.set_state(slot.0, SlotState::Granted);
+    }
+
+    fn expect(&mut self, ids: &[ObjectId], expected: bool) {
+        for id in ids {
+            let hash = id.hash(self.hash_seed);
+            let count = &mut self.expected[waiter_number(hash)];
+            *count = if expected { *count + 1 } else { *count - 1 };
+            self.index.expect(hash, *count > 0);
+        }
+        fence_before_scan();
     }
 
     fn publish(&mut self, slot: SlotNumber, record: &Record) {
@@ -182,3 +233,22 @@ impl Residence for SharedMemory {
         }
     }
 }
+
+/// An entry of a ring in the core's words.
+fn told(entry: page::Entry) -> Entry {
+    let handle = Handle { slot: entry.slot, generation: entry.generation };
+    let named = || {
+        let format = Format::from_number(entry.format)?;
+        let (id, data_bytes, metadata_bytes) = (ObjectId::new(entry.id), entry.data_bytes, entry.metadata_bytes);
+        Some(Named { id, data_bytes, metadata_bytes, format, evictable: entry.evictable })
+    };
+    match (entry.kind, named()) {
+        (EntryKind::Put, Some(named)) => Entry::Put(handle, named),
+        (EntryKind::Create, Some(named)) => Entry::Create(handle, named),
+        (EntryKind::Put | EntryKind::Create, None) => Entry::Unreadable("its ring tells of an unknown format"),
+        (EntryKind::Seal, _) => Entry::Seal(handle),
+        (EntryKind::Abort, _) => Entry::Abort(handle),
+    }
+}
+
+const NO_ENTRY: &str = "its ring holds what is no entry";

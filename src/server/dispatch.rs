@@ -66,6 +66,7 @@ pub(crate) fn meaning(request: Request) -> Meaning {
         Request::Stats(_) => Verb::Stats,
         Request::Subscribe(wanted) => Verb::Subscribe { existing: wanted.existing, queue_max: wanted.queue_max },
         Request::Evict(evict) => Verb::Evict { bytes: evict.bytes },
+        Request::Grant(grant) => Verb::Grant { bytes: grant.bytes, count: grant.count },
     })
 }
 

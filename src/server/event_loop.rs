@@ -76,6 +76,8 @@ pub(crate) struct Engine {
     ended: VecDeque<ClientId>,
     /// Connections with something to send.
     unsent: Vec<usize>,
+    /// Connections of clients whose rings told what cannot be.
+    expelled: Vec<(usize, &'static str)>,
     /// Held open so that the poll goes on watching them.
     _watched: Vec<OwnedFd>,
 }
@@ -125,6 +127,7 @@ impl Engine {
             busy: VecDeque::new(),
             ended: VecDeque::new(),
             unsent: Vec::new(),
+            expelled: Vec::new(),
             _watched: watched,
             config,
         })
@@ -178,6 +181,10 @@ impl Engine {
     /// Carries out what was decided so far, and sends the answers.
     fn settle(&mut self) {
         self.carry_out();
+        while let Some((key, why)) = self.expelled.pop() {
+            self.refuse(key, 0, refusals::malformed(why));
+            self.carry_out();
+        }
         self.wake_subscribers();
         self.flush();
     }
@@ -212,6 +219,9 @@ impl Engine {
     /// Refuses what waits, sends what can be sent, and ends.
     fn drain(&mut self) -> io::Result<()> {
         tracing::info!("stopping: {} connections are closed", self.connections.len());
+        // What stands on rings is heard, and told to those who listen.
+        self.tell(Event::Tick);
+        self.settle();
         let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
         for key in &keys {
             // The last frame: nothing that subscribers have not heard comes behind it.

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use plasmad_shm::peer::{self, Peer};
 use plasmad_wire::Role;
 use plasmad_wire::error::{ErrorBody, ErrorCode};
-use plasmad_wire::features::SHARED_GETS;
+use plasmad_wire::features;
 use plasmad_wire::limits::{LABEL_BYTES_MAX, MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::Hello;
 
@@ -41,8 +41,17 @@ pub(crate) fn admit(
     let process = process(socket, fds, &found)?;
     // The socket knows the process even where SO_PEERCRED shows 0.
     let pid = peer::process_of(&process).filter(|pid| *pid != 0).unwrap_or(found.pid);
-    let features = hello.features & SHARED_GETS;
+    let features = agreed(hello.features, hello.role);
     Ok(Admitted { role: hello.role, features, pid, label: hello.label.clone(), process })
+}
+
+/// Puts by ring go with gets: both need the page. A reader puts nothing.
+fn agreed(known: u64, role: Role) -> u64 {
+    match role {
+        _ if known & features::SHARED_GETS == 0 => 0,
+        Role::Writer => known & features::ALL,
+        Role::Reader => known & features::SHARED_GETS,
+    }
 }
 
 fn check_hello(hello: &Hello, fds: usize) -> Result<(), Box<ErrorBody>> {

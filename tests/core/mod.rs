@@ -24,7 +24,7 @@ impl Fixture {
         let config = Config { capacity_bytes, slots_max: 100, hash_seed: [1, 2], when_full };
         let mut fixture = Self { store: Store::new(config), pages: Pages::new(16), now: 0 };
         for client in 1..=3 {
-            fixture.happens(Event::ClientJoined { client: ClientId(client), role: Role::Writer });
+            fixture.happens(Event::ClientJoined { client: ClientId(client), role: Role::Writer, pushes: true });
         }
         fixture
     }
@@ -87,7 +87,7 @@ impl Fixture {
 fn replies(effects: Vec<Effect>) -> Vec<(u64, u64, Reply)> {
     let reply = |effect| match effect {
         Effect::Reply { client, tag, reply } => Some((client.0, tag.number, reply)),
-        Effect::Forget { .. } => None,
+        Effect::Forget { .. } | Effect::Expel { .. } => None,
     };
     effects.into_iter().filter_map(reply).collect()
 }

@@ -168,7 +168,7 @@ fn a_subscription_is_refused_beyond_its_limits() {
 #[test]
 fn readers_may_subscribe() {
     let mut store = Fixture::new(4096, WhenFull::Refuse);
-    store.happens(Event::ClientJoined { client: ClientId(9), role: Role::Reader });
+    store.happens(Event::ClientJoined { client: ClientId(9), role: Role::Reader, pushes: true });
     let subscribe = Verb::Subscribe { existing: true, queue_max: 1 };
     assert_eq!(store.asks(9, 1, subscribe), [(9, 1, Reply::Subscribed)]);
 }

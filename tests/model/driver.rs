@@ -124,7 +124,7 @@ impl Driver {
         ensure!(waiting.is_none(), "{waiting:?} has heard everything and is told to wait");
         let now = self.model.now;
         self.workload.farewell().into_iter().try_for_each(|event| self.operate(now, event))?;
-        self.operate(now, Event::ClientJoined { client: LAST, role: Role::Writer })?;
+        self.operate(now, Event::ClientJoined { client: LAST, role: Role::Writer, pushes: false })?;
         let ids: Vec<ObjectId> = self.model.objects.values().map(|object| object.record.id).collect();
         let tag = RequestTag { number: 1, kind: 7, silent: false };
         self.operate(now, Event::Asked { client: LAST, tag, verb: Verb::Delete { ids } })?;

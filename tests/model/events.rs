@@ -16,7 +16,7 @@ impl Model {
     pub(super) fn follow(&mut self, now: Nanos, event: Event, said: &mut Transcript) -> Checked {
         self.now = now;
         match event {
-            Event::ClientJoined { client, role } => {
+            Event::ClientJoined { client, role, .. } => {
                 self.clients.insert(client, Client { role, connected: true, pins: BTreeMap::new() });
             }
             Event::Asked { client, tag, verb } => self.asked(said, client, tag, verb)?,
@@ -67,6 +67,7 @@ impl Model {
             Verb::Subscribe { existing, queue_max } => self.subscribe(client, tag, existing, queue_max),
             Verb::Stats => return self.stats(said, client, tag),
             Verb::Evict { bytes } => Ok(self.evict(said, bytes)?),
+            Verb::Grant { .. } => unreachable!("nobody asks for grants here"),
         };
         self.answer(said, client, tag, answer)
     }

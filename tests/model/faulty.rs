@@ -1,10 +1,10 @@
 //! Shared memory that can be broken on purpose, to see that the checker notices.
 
 use plasmad_core::queue::Heard;
-use plasmad_core::residence::{FillFailed, Pinned, Record};
+use plasmad_core::residence::{Entry, FillFailed, Grant, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Effect, Event, Reply, Residence, SlotNumber, Verb};
-use plasmad_wire::{Extent, Handle, Pin};
+use plasmad_wire::{Extent, Handle, ObjectId, Pin};
 
 use crate::support::Pages;
 
@@ -86,6 +86,26 @@ impl Faulty {
 impl Residence for Faulty {
     fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed> {
         self.pages.fill(extent, data, metadata)
+    }
+
+    fn drain(&mut self, client: ClientId, into: &mut Vec<Entry>) {
+        self.pages.drain(client, into);
+    }
+
+    fn grant(&mut self, client: ClientId, grants: &[Grant]) {
+        self.pages.grant(client, grants);
+    }
+
+    fn revoke(&mut self, client: ClientId, slots: &[SlotNumber], claimed: &mut SlotSet) {
+        self.pages.revoke(client, slots, claimed);
+    }
+
+    fn keep(&mut self, slot: SlotNumber) {
+        self.pages.keep(slot);
+    }
+
+    fn expect(&mut self, ids: &[ObjectId], expected: bool) {
+        self.pages.expect(ids, expected);
     }
 
     fn publish(&mut self, slot: SlotNumber, record: &Record) {

@@ -78,6 +78,7 @@ impl Model {
             used_bytes: self.used_bytes(),
             free_bytes: self.config.capacity_bytes - self.used_bytes(),
             largest_hole_bytes: self.largest_hole_bytes(),
+            granted_bytes: 0,
             high_water_bytes: self.high_water_bytes,
             pinned_bytes: self.pinned().iter().map(|slot| self.objects[slot].record.extent.bytes).sum(),
             unsealed_bytes: bytes(&|object| object.sealed_at.is_none()),

@@ -1,6 +1,8 @@
 //! Gets without the daemon, against a real one: what they pin stays, what they release is noticed, and a client that
 //! ruins its own page ruins nothing else.
 
+mod puts;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};

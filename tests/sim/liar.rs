@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plasmad_core::residence::{FillFailed, Pinned, Record};
+use plasmad_core::residence::{Entry, FillFailed, Grant, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
 use plasmad_wire::{Extent, Handle, ObjectId, Pin};
@@ -131,6 +131,26 @@ impl Liar {
 impl Residence for Liar {
     fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed> {
         self.pages.fill(extent, data, metadata)
+    }
+
+    fn drain(&mut self, client: ClientId, into: &mut Vec<Entry>) {
+        self.pages.drain(client, into);
+    }
+
+    fn grant(&mut self, client: ClientId, grants: &[Grant]) {
+        self.pages.grant(client, grants);
+    }
+
+    fn revoke(&mut self, client: ClientId, slots: &[SlotNumber], claimed: &mut SlotSet) {
+        self.pages.revoke(client, slots, claimed);
+    }
+
+    fn keep(&mut self, slot: SlotNumber) {
+        self.pages.keep(slot);
+    }
+
+    fn expect(&mut self, ids: &[ObjectId], expected: bool) {
+        self.pages.expect(ids, expected);
     }
 
     fn publish(&mut self, slot: SlotNumber, record: &Record) {

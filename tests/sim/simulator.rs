@@ -322,7 +322,7 @@ impl Simulator {
     fn everybody_leaves(&mut self) -> Checked {
         self.workload.farewell().into_iter().try_for_each(|event| self.happens(event))?;
         ensure!(self.liar.pages.claims().count() == 0, "claims are left");
-        self.happens(Event::ClientJoined { client: LAST, role: Role::Writer })?;
+        self.happens(Event::ClientJoined { client: LAST, role: Role::Writer, pushes: true })?;
         let ids: Vec<ObjectId> = self.liar.index.values().map(|shown| shown.record.id).collect();
         let tag = |number| RequestTag { number, kind: 0, silent: false };
         self.happens(Event::Asked { client: LAST, tag: tag(1), verb: Verb::Delete { ids } })?;

@@ -2,12 +2,12 @@
 //!
 //! It judges nothing. Whoever checks the core reads what the core did from [`Pages::take_calls`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use plasmad_core::residence::{FillFailed, Pinned, Record};
+use plasmad_core::residence::{Entry, FillFailed, Grant, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
-use plasmad_wire::{Extent, Handle, Pin};
+use plasmad_wire::{Extent, Handle, ObjectId, Pin};
 
 /// The pages of all clients, and the index.
 pub(crate) struct Pages {
@@ -17,6 +17,14 @@ pub(crate) struct Pages {
     calls: Vec<Call>,
     fill_fails: bool,
     recent: Vec<SlotNumber>,
+    /// What clients told and the core has not read.
+    rings: BTreeMap<ClientId, Vec<Entry>>,
+    /// What clients were handed and did not take.
+    handed: BTreeMap<ClientId, VecDeque<Grant>>,
+    /// Slots that are handed out, by their generation; whether they are being taken back.
+    granted: BTreeMap<SlotNumber, (u64, bool)>,
+    /// How many wait for an id.
+    expected: BTreeMap<ObjectId, u32>,
     wanted: bool,
     unpins_when_wanted: bool,
 }
@@ -57,6 +65,10 @@ impl Pages {
             calls: Vec::new(),
             fill_fails: false,
             recent: Vec::new(),
+            rings: BTreeMap::new(),
+            handed: BTreeMap::new(),
+            granted: BTreeMap::new(),
+            expected: BTreeMap::new(),
             wanted: false,
             unpins_when_wanted: false,
         }
@@ -70,6 +82,27 @@ impl Pages {
     /// A client used a slot by itself.
     pub(crate) fn note_recent(&mut self, slot: SlotNumber) {
         self.recent.push(slot);
+    }
+
+    /// A client tells something on its ring.
+    pub(crate) fn tell(&mut self, client: ClientId, entry: Entry) {
+        self.rings.entry(client).or_default().push(entry);
+    }
+
+    /// A client takes the next slot it was handed, as long as it is still its own, and claims it; `None` for the word
+    /// when its page is full.
+    pub(crate) fn take_grant(&mut self, client: ClientId) -> Option<(Grant, Option<u32>)> {
+        loop {
+            let grant = self.handed.get_mut(&client)?.pop_front()?;
+            if self.granted.get(&grant.slot) == Some(&(grant.generation, false)) {
+                return Some((grant, self.pin(client, grant.slot, grant.generation)));
+            }
+        }
+    }
+
+    /// Somebody waits for this id, so whoever puts it rings.
+    pub(crate) fn is_expected(&self, id: ObjectId) -> bool {
+        self.expected.contains_key(&id)
     }
 
     /// Whoever holds anything lets go at the very moment the store asks clients to ring.
@@ -112,7 +145,7 @@ impl Pages {
     pub(crate) fn pinned_out_of_sight(&self, into: &mut SlotSet) {
         for (_, _, handle) in self.claims() {
             let slot = self.claimed_slot(handle);
-            slot.filter(|slot| !self.index[slot].visible).into_iter().for_each(|slot| {
+            slot.filter(|slot| self.index.get(slot).is_some_and(|shown| !shown.visible)).into_iter().for_each(|slot| {
                 into.insert(slot);
             });
         }
@@ -121,7 +154,8 @@ impl Pages {
     /// The slot a claim is on, unless the claim is stale.
     fn claimed_slot(&self, handle: Handle) -> Option<SlotNumber> {
         let slot = SlotNumber(handle.slot);
-        let same = self.index.get(&slot).is_some_and(|shown| shown.record.generation == handle.generation);
+        let same = self.index.get(&slot).is_some_and(|shown| shown.record.generation == handle.generation)
+            || self.granted.get(&slot).is_some_and(|(generation, _)| *generation == handle.generation);
         same.then_some(slot)
     }
 }
@@ -133,7 +167,42 @@ impl Residence for Pages {
         if failed { Err(FillFailed) } else { Ok(()) }
     }
 
+    fn drain(&mut self, client: ClientId, into: &mut Vec<Entry>) {
+        into.extend(self.rings.remove(&client).into_iter().flatten());
+    }
+
+    fn grant(&mut self, client: ClientId, grants: &[Grant]) {
+        self.granted.extend(grants.iter().map(|grant| (grant.slot, (grant.generation, false))));
+        self.handed.entry(client).or_default().extend(grants);
+    }
+
+    fn revoke(&mut self, client: ClientId, slots: &[SlotNumber], claimed: &mut SlotSet) {
+        for slot in slots {
+            self.granted.entry(*slot).and_modify(|(_, revoking)| *revoking = true);
+        }
+        for (whose, _, handle) in self.claims() {
+            if let Some(slot) = self.claimed_slot(handle).filter(|_| whose == client) {
+                claimed.insert(slot);
+            }
+        }
+    }
+
+    fn keep(&mut self, slot: SlotNumber) {
+        self.granted.entry(slot).and_modify(|(_, revoking)| *revoking = false);
+    }
+
+    fn expect(&mut self, ids: &[ObjectId], expected: bool) {
+        for id in ids {
+            let count = self.expected.entry(*id).or_default();
+            *count = if expected { *count + 1 } else { *count - 1 };
+            if *count == 0 {
+                self.expected.remove(id);
+            }
+        }
+    }
+
     fn publish(&mut self, slot: SlotNumber, record: &Record) {
+        self.granted.remove(&slot);
         self.index.insert(slot, Shown { record: *record, visible: true });
         self.calls.push(Call::Publish(slot, *record));
     }
@@ -192,12 +261,15 @@ impl Residence for Pages {
     }
 
     fn free(&mut self, slot: SlotNumber, next_generation: u64) {
+        self.granted.remove(&slot);
         self.index.remove(&slot);
         self.calls.push(Call::Free(slot, next_generation));
     }
 
     fn leave(&mut self, client: ClientId) {
         self.claims.remove(&client);
+        self.rings.remove(&client);
+        self.handed.remove(&client);
         self.calls.push(Call::Leave(client));
     }
 }

@@ -73,7 +73,7 @@ impl Workload {
         let client = ClientId(self.next_client);
         self.next_client += 1;
         self.clients.insert(client, Known { unsealed, pins, ..Known::default() });
-        Some((client, Event::ClientJoined { client, role: Role::Writer }))
+        Some((client, Event::ClientJoined { client, role: Role::Writer, pushes: false }))
     }
 
     /// A client's socket is closed.
@@ -155,7 +155,7 @@ impl Workload {
             self.next_client += 1;
             self.clients.insert(client, Known::default());
             let role = if self.random.percent(15) { Role::Reader } else { Role::Writer };
-            return Event::ClientJoined { client, role };
+            return Event::ClientJoined { client, role, pushes: false };
         };
         if self.random.percent(50) {
             self.clients.entry(client).and_modify(|known| known.closed = true);

@@ -51,6 +51,13 @@ impl Arena {
         Some(mapping.sealed_bytes(location.offset, bytes)?.split_at(location.data_bytes as usize))
     }
 
+    /// Writes an object into a place of this client's; `false` if that doesn't lie in the arena.
+    #[inline]
+    pub(crate) fn write(&self, segment: u16, offset: u64, data: &[u8], metadata: &[u8]) -> bool {
+        let Some(mapping) = self.writing.get(usize::from(segment)) else { return false };
+        mapping.write(offset, data) && mapping.write(offset + data.len() as u64, metadata)
+    }
+
     /// The memory of an object to be written, data and metadata.
     pub(crate) fn unsealed(&self, object: &CreatedObject, bytes: u64) -> Option<UnsealedBytes> {
         let mapping = self.writing.get(usize::from(object.segment))?;

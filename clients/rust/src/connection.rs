@@ -13,12 +13,14 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use plasmad_shm::fork::process_token;
 use plasmad_wire::frame::NO_REPLY;
 use plasmad_wire::request::{Abort, Cancel, Release};
@@ -150,6 +152,17 @@ impl Connection {
     #[inline]
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
+    }
+
+    /// Notices a daemon that closed the connection, without reading from it.
+    #[cold]
+    pub(crate) fn look_for_the_end(&self) {
+        let ends = PollFlags::POLLHUP | PollFlags::POLLERR;
+        let mut socket = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
+        let is_told = poll(&mut socket, PollTimeout::ZERO).is_ok_and(|told| told > 0);
+        if is_told && socket[0].revents().is_some_and(|seen| seen.intersects(ends)) {
+            self.lose(Loss::Gone("the daemon closed the connection".to_owned()));
+        }
     }
 
     /// This process made the connection; a forked child didn't.

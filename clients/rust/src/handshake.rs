@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plasmad_shm::{fd_passing, peer};
-use plasmad_wire::features::SHARED_GETS;
+use plasmad_wire::features::{self, SHARED_GETS, SHARED_PUTS};
 use plasmad_wire::limits::{LABEL_BYTES_MAX, MAGIC, PROTOCOL_VERSION, SOCKET_PATH_BYTES_MAX};
 use plasmad_wire::request::Hello;
 use plasmad_wire::response::Welcome;
@@ -144,7 +144,7 @@ fn send_hello(stream: &UnixStream, options: &Options) -> Result<()> {
         version: PROTOCOL_VERSION,
         role: options.role,
         has_pidfd: pidfd.is_some(),
-        features: if options.fast { SHARED_GETS } else { 0 },
+        features: if options.fast { features::ALL } else { 0 },
         pid: std::process::id(),
         label: cut(&options.label).to_owned(),
     };
@@ -180,7 +180,8 @@ fn map(welcome: &Welcome, mut fds: Vec<OwnedFd>) -> Result<(Arena, Option<Fast>)
     }
     let shared = fds.split_off(arena_fds);
     let arena = Arena::map(segments, fds)?;
-    let fast = if is_fast { Some(Fast::attach(&shared[0], &shared[1])?) } else { None };
+    let fast =
+        if is_fast { Some(Fast::attach(&shared[0], &shared[1], welcome.features & SHARED_PUTS != 0)?) } else { None };
     Ok((arena, fast))
 }
 

@@ -41,6 +41,13 @@ impl IdMaker {
         Self { client, made: AtomicU64::new(0), random: random_bytes() }
     }
 
+    /// The number of an id that was made here; `None` for any other.
+    pub(crate) fn number(&self, id: &ObjectId) -> Option<u64> {
+        let bytes = id.as_bytes();
+        let is_own = bytes[0..8] == self.client.to_le_bytes() && bytes[16..28] == self.random;
+        is_own.then(|| u64::from_le_bytes(bytes[8..16].try_into().expect("8 bytes")))
+    }
+
     pub(crate) fn next(&self) -> ObjectId {
         let counter = self.made.fetch_add(1, Ordering::Relaxed);
         let mut bytes = [0; ObjectId::BYTES];
@@ -75,6 +82,8 @@ mod tests {
         assert_eq!(first.as_bytes()[..8], [2, 1, 0, 0, 0, 0, 0, 0]);
         assert_ne!(first, second);
         assert_eq!(first.as_bytes()[16..], second.as_bytes()[16..]);
+        assert_eq!((ids.number(&first), ids.number(&second)), (Some(0), Some(1)));
+        assert_eq!(IdMaker::new(0x0102).number(&first), None, "a namesake's of another store");
     }
 
     #[test]

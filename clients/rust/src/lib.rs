@@ -25,7 +25,8 @@
 //! | `subscription` | hearing what happens, on a connection of its own |
 //! | `writer`, `buffer` | the two kinds of object bytes |
 //! | `reader` | [`Reader`]: many gets of one thread, at the least cost |
-//! | `fast`, `pinned` | gets without the daemon; a claim, however it was made |
+//! | `fast`, `pinned` | what is done without the daemon; a claim, however it was made |
+//! | `pushing`, `stock` | puts without the daemon; the places granted for them |
 //! | `connection`, `outgoing`, `incoming` | requests and answers of many threads on one socket, without a thread of its own |
 //! | `handshake`, `arena`, `session` | from a socket path to mapped memory |
 //! | [`id`], `error`, `options`, `timeout`, `interrupt` | what they speak of |
@@ -45,9 +46,11 @@ mod interrupt;
 mod options;
 mod outgoing;
 mod pinned;
+mod pushing;
 mod put;
 mod reader;
 mod session;
+mod stock;
 mod store;
 mod subscription;
 #[doc(hidden)]

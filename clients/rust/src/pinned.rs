@@ -42,7 +42,7 @@ impl Session {
                 if missed.ring {
                     self.ring();
                 }
-                return None;
+                self.pin_recent(id)?
             }
         };
         let Some(bytes) = self.arena.bytes_at(&place) else {
@@ -80,8 +80,9 @@ impl Session {
         Some(Pinned { claim: Claim::Own(cell), location })
     }
 
+    /// Wakes the daemon: something happened that it wants to hear of.
     #[cold]
-    fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.connection.tell(&Request::Ring(Ring {}));
     }
 

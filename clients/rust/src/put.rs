@@ -11,6 +11,7 @@ use plasmad_wire::{ObjectId, Request};
 use crate::connection::OnStop;
 use crate::error::{Error, Result};
 use crate::options::CreateOptions;
+use crate::pushing::Object;
 use crate::session::Session;
 use crate::store::Store;
 use crate::verbs::{answered, check_items, whole};
@@ -25,6 +26,9 @@ impl Store {
     pub fn create(&self, data_bytes: u64, options: &CreateOptions) -> Result<Writer> {
         let session = self.session()?;
         let id = options.id.unwrap_or_else(|| session.ids.next());
+        if let Some(created) = self.create_here(&session, id, data_bytes, options)? {
+            return self.writer(&session, id, data_bytes, &created, options);
+        }
         let mut writers = self.create_many(&session, &[(id, data_bytes)], options)?;
         writers.pop().ok_or_else(|| Error::protocol("the daemon created nothing"))
     }
@@ -33,7 +37,12 @@ impl Store {
     pub fn put(&self, data: &[u8], options: &CreateOptions) -> Result<ObjectId> {
         let session = self.session()?;
         let id = options.id.unwrap_or_else(|| session.ids.next());
-        self.put_objects(&session, &[(id, data)], options)?;
+        // An id that somebody chose may be taken: only the daemon knows.
+        let is_put = options.id.is_none()
+            && session.put_here(&object(id, data.len() as u64, options), data, self.interrupt())?;
+        if !is_put {
+            self.put_objects(&session, &[(id, data)], options)?;
+        }
         Ok(id)
     }
 
@@ -70,7 +79,10 @@ impl Store {
         for (writer, (_, data)) in writers.iter_mut().zip(objects) {
             writer.copy_from(0, data);
         }
-        self.seal_many(session, writers)
+        match writers.pop() {
+            Some(writer) if writers.is_empty() => writer.seal().map(drop),
+            last => self.seal_many(session, writers.into_iter().chain(last).collect()),
+        }
     }
 
     /// One round trip, the bytes in the frame.
@@ -112,11 +124,33 @@ impl Store {
         let create = Create { timeout_ns: options.timeout.nanoseconds(), objects: objects.iter().map(new).collect() };
         let response = self.call(session, &Request::Create(create), OnStop::Abort)?;
         let created = whole(session, answered!(session, response, Created)?.objects, objects.len())?;
-        let writer = |((id, data_bytes), object): (&(ObjectId, u64), &CreatedObject)| {
-            let writer = Writer::new(self.clone(), session.clone(), *id, object, *data_bytes, &options.metadata);
-            writer.ok_or_else(|| session.connection.refuse("the daemon named an object outside its own memory"))
-        };
-        objects.iter().zip(&created).map(writer).collect()
+        let writers = objects.iter().zip(&created);
+        writers.map(|((id, data_bytes), created)| self.writer(session, *id, *data_bytes, created, options)).collect()
+    }
+
+    fn create_here(
+        &self,
+        session: &Session,
+        id: ObjectId,
+        data_bytes: u64,
+        options: &CreateOptions,
+    ) -> Result<Option<CreatedObject>> {
+        match options.id {
+            Some(_) => Ok(None),
+            None => session.create_here(&object(id, data_bytes, options), self.interrupt()),
+        }
+    }
+
+    fn writer(
+        &self,
+        session: &Arc<Session>,
+        id: ObjectId,
+        data_bytes: u64,
+        created: &CreatedObject,
+        options: &CreateOptions,
+    ) -> Result<Writer> {
+        let writer = Writer::new(self.clone(), session.clone(), id, created, data_bytes, options);
+        writer.ok_or_else(|| session.connection.refuse("the daemon named an object outside its own memory"))
     }
 
     fn seal_many(&self, session: &Session, writers: Vec<Writer>) -> Result<()> {
@@ -127,6 +161,11 @@ impl Store {
         }
         answered!(session, sealed?, Count).map(|_| ())
     }
+}
+
+fn object(id: ObjectId, data_bytes: u64, options: &CreateOptions) -> Object<'_> {
+    let CreateOptions { metadata, format, evictable, .. } = options;
+    Object { id, data_bytes, metadata, format: *format, evictable: *evictable }
 }
 
 /// Up to here the bytes' way through the socket costs less than the second round trip.

@@ -105,6 +105,11 @@ impl Store {
         Ok(session)
     }
 
+    /// What ends its waits.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
     /// How this store was opened, and what ends its waits: for connections beside its own.
     pub(crate) fn origin(&self) -> Result<(&Options, &Interrupt)> {
         if self.interrupt.is_closed() {

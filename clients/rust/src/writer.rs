@@ -8,10 +8,12 @@ use plasmad_shm::mapping::UnsealedBytes;
 use plasmad_wire::request::{Abort, Seal};
 use plasmad_wire::response::CreatedObject;
 use plasmad_wire::value::Handle;
-use plasmad_wire::{ObjectId, Request, Response};
+use plasmad_wire::{Format, ObjectId, Request, Response};
 
 use crate::connection::OnStop;
 use crate::error::Result;
+use crate::options::CreateOptions;
+use crate::pushing::Object;
 use crate::session::Session;
 use crate::store::Store;
 
@@ -35,6 +37,9 @@ pub struct Writer {
     id: ObjectId,
     /// `None` once sealed or aborted.
     handle: Option<Handle>,
+    segment: u16,
+    offset: u64,
+    format: Format,
     /// Data, and metadata behind it.
     bytes: UnsealedBytes,
     data_bytes: usize,
@@ -48,12 +53,24 @@ impl Writer {
         id: ObjectId,
         object: &CreatedObject,
         data_bytes: u64,
-        metadata: &[u8],
+        options: &CreateOptions,
     ) -> Option<Self> {
+        let metadata = &options.metadata;
         let mut bytes = session.arena.unsealed(object, data_bytes.checked_add(metadata.len() as u64)?)?;
         let data_bytes = data_bytes as usize;
         bytes[data_bytes..].copy_from_slice(metadata);
-        Some(Self { store, session, id, handle: Some(object.handle), bytes, data_bytes })
+        let CreatedObject { handle, segment, offset } = *object;
+        Some(Self {
+            store,
+            session,
+            id,
+            handle: Some(handle),
+            segment,
+            offset,
+            format: options.format,
+            bytes,
+            data_bytes,
+        })
     }
 
     /// The object's id.
@@ -72,18 +89,33 @@ impl Writer {
 
     /// Publishes the object for good. If it can't be sealed it is aborted.
     pub fn seal(mut self) -> Result<ObjectId> {
-        let handle = self.handle.take().expect("a writer is used once");
-        let seal = Request::Seal(Seal { handles: vec![handle] });
-        let sealed = self.store.call(&self.session, &seal, OnStop::Keep);
-        match sealed {
-            Ok(Response::Count(_)) => Ok(self.id),
-            Ok(_) => Err(self.session.connection.refuse("the daemon didn't answer a seal with a count")),
-            Err(error) => {
-                // For a seal that was never sent; after one that was done, this is refused and changes nothing.
-                self.handle = Some(handle);
-                Err(error)
-            }
+        let handle = self.handle.expect("a writer is used once");
+        if self.seal_here(handle)? {
+            self.handle = None;
+            return Ok(self.id);
         }
+        let seal = Request::Seal(Seal { handles: vec![handle] });
+        // For a seal that was never sent the object is aborted; after one that was done, that is refused and changes
+        // nothing.
+        match self.store.call(&self.session, &seal, OnStop::Keep)? {
+            Response::Count(_) => {
+                self.handle = None;
+                Ok(self.id)
+            }
+            _ => Err(self.session.connection.refuse("the daemon didn't answer a seal with a count")),
+        }
+    }
+
+    fn seal_here(&self, handle: Handle) -> Result<bool> {
+        let created = CreatedObject { handle, segment: self.segment, offset: self.offset };
+        let object = Object {
+            id: self.id,
+            data_bytes: self.data_bytes as u64,
+            metadata: &self.bytes[self.data_bytes..],
+            format: self.format,
+            evictable: false,
+        };
+        self.session.seal_here(&object, &created, self.store.interrupt())
     }
 
     /// Gives the object up.

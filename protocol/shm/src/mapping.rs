@@ -76,6 +76,17 @@ impl WriteMapping {
         Errno::result(result).map(drop).map_err(io::Error::from)
     }
 
+    /// Writes into an unsealed extent of this client's, as the store named it; `false` if it doesn't lie in the mapping.
+    #[inline]
+    pub fn write(&self, offset: u64, source: &[u8]) -> bool {
+        let Some(start) = self.range(offset, source.len() as u64) else { return false };
+        // SAFETY: the range was just checked to lie in the mapping, which lives as long as `self`; the store promises
+        // that an unsealed extent is its creator's alone, and the slice ends with this call.
+        let target = unsafe { std::slice::from_raw_parts_mut(start, source.len()) };
+        copy::copy(target, source);
+        true
+    }
+
     /// The address of a range, if it lies inside.
     #[inline]
     pub(crate) fn range(&self, offset: u64, bytes: u64) -> Option<*mut u8> {

@@ -85,6 +85,26 @@ impl Allocator {
         Some(Extent { segment: 0, offset, bytes })
     }
 
+    /// So many extents of one length side by side, each of which is freed on its own; `None` if no hole takes them all.
+    ///
+    /// # Panics
+    /// If the length is zero, or so long that an extent of it must start on a page.
+    pub fn allocate_run(&mut self, bytes: u64, count: u32) -> Option<impl Iterator<Item = Extent> + use<>> {
+        assert!(0 < bytes && bytes < PAGE_ALIGNED_FROM_BYTES, "extents of a run start on {UNIT_BYTES} bytes");
+        let (each, count) = (reserved(bytes), u64::from(count));
+        let (hole_bytes, start) = self.holes.range((each * count, 0)..).next().copied().filter(|_| count > 0)?;
+        let end = start + each * count;
+        self.remove_hole(start, hole_bytes);
+        if end < start + hole_bytes {
+            self.insert_hole(end, start + hole_bytes - end);
+        }
+        let offsets = (0..count).map(move |number| start + number * each);
+        self.blocks.extend(offsets.clone().map(|offset| (offset, Block { offset, bytes: each, is_hole: false })));
+        self.used_bytes += each * count;
+        self.high_water_bytes = self.high_water_bytes.max(end);
+        Some(offsets.map(move |offset| Extent { segment: 0, offset, bytes }))
+    }
+
     /// Could it be allocated now?
     pub fn fits(&self, bytes: u64) -> bool {
         bytes == 0 || self.find(bytes).is_some()

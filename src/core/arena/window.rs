@@ -34,6 +34,16 @@ pub fn plan(
     None
 }
 
+/// The longest piece there would be if these were free too.
+pub fn largest_hole_without(arena: &Allocator, extents: impl Iterator<Item = Extent>) -> u64 {
+    let mut runs = Runs::default();
+    let joined = extents.filter(|extent| extent.bytes > 0).map(|extent| {
+        let (start, end) = runs.mark(arena, extent);
+        end - start
+    });
+    joined.max().unwrap_or(0).max(arena.largest_hole_bytes())
+}
+
 /// Runs of holes and marked blocks, known by their ends.
 #[derive(Default)]
 struct Runs {

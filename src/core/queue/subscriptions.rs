@@ -174,7 +174,7 @@ fn change(kind: ChangeKind, object: &Slot) -> Change {
 fn is_sealed(state: State) -> bool {
     match state {
         State::Sealed | State::Spilling | State::Spilled | State::Restoring => true,
-        State::Free | State::Created | State::Doomed => false,
+        State::Free | State::Granted | State::Created | State::Doomed => false,
     }
 }
 

@@ -11,10 +11,13 @@
 //!    |                               v                      v                | RestoreDone: Sealed
 //!    +---------------------------- Doomed <-----------------+                | RestoreFailed: Spilled
 //!            LastRelease
+//!
+//!         Grant            Name
+//!   Free --------> Granted ------> Created      TakeBack: Granted -> Free
 //! ```
 //!
 //! Invariant: an object has an extent in every state but `Free`, `Spilled`; it can be found by its id in every
-//! state but `Free` and `Doomed`. The moves to and from disk are defined here and made by nobody yet.
+//! state but `Free`, `Granted` and `Doomed`. The moves to and from disk are defined here and made by nobody yet.
 
 use plasmad_wire::ChangeKind;
 
@@ -23,6 +26,8 @@ use plasmad_wire::ChangeKind;
 pub enum State {
     /// No object lives in this slot.
     Free,
+    /// Handed to a client, which may have written into it; no object yet.
+    Granted,
     /// Being written by its creator; nobody else sees it.
     Created,
     /// Immutable and in memory.
@@ -42,6 +47,12 @@ pub enum State {
 pub enum Move {
     /// Somebody reserves it.
     Create,
+    /// The slot is handed to a client.
+    Grant,
+    /// The client made an object of it.
+    Name,
+    /// The client didn't use it.
+    TakeBack,
     /// Its creator publishes it.
     Seal,
     /// Its creator gives it up, or is gone.
@@ -85,6 +96,9 @@ impl Move {
             Move::SpillDone => Some(ChangeKind::Spilled),
             Move::RestoreDone => Some(ChangeKind::Restored),
             Move::Create
+            | Move::Grant
+            | Move::Name
+            | Move::TakeBack
             | Move::Abort
             | Move::LastRelease
             | Move::SpillStart
@@ -100,6 +114,9 @@ impl State {
     pub fn after(self, made: Move) -> Result<State, IllegalMove> {
         let next = match (self, made) {
             (State::Free, Move::Create) => State::Created,
+            (State::Free, Move::Grant) => State::Granted,
+            (State::Granted, Move::Name) => State::Created,
+            (State::Granted, Move::TakeBack) => State::Free,
             (State::Created, Move::Seal) => State::Sealed,
             (State::Created, Move::Abort) => State::Free,
             (State::Sealed, Move::Delete) => State::Doomed,
@@ -116,6 +133,7 @@ impl State {
             (State::Doomed, Move::LastRelease) => State::Free,
             (
                 State::Free
+                | State::Granted
                 | State::Created
                 | State::Sealed
                 | State::Spilling
@@ -132,7 +150,7 @@ impl State {
     pub fn is_readable(self) -> bool {
         match self {
             State::Sealed | State::Spilling => true,
-            State::Free | State::Created | State::Spilled | State::Restoring | State::Doomed => false,
+            State::Free | State::Granted | State::Created | State::Spilled | State::Restoring | State::Doomed => false,
         }
     }
 }
@@ -141,11 +159,22 @@ impl State {
 mod tests {
     use super::*;
 
-    const STATES: [State; 7] =
-        [State::Free, State::Created, State::Sealed, State::Spilling, State::Spilled, State::Restoring, State::Doomed];
+    const STATES: [State; 8] = [
+        State::Free,
+        State::Granted,
+        State::Created,
+        State::Sealed,
+        State::Spilling,
+        State::Spilled,
+        State::Restoring,
+        State::Doomed,
+    ];
 
-    const MOVES: [Move; 12] = [
+    const MOVES: [Move; 15] = [
         Move::Create,
+        Move::Grant,
+        Move::Name,
+        Move::TakeBack,
         Move::Seal,
         Move::Abort,
         Move::Delete,
@@ -162,7 +191,7 @@ mod tests {
     #[test]
     fn subscribers_hear_what_changes_for_readers() {
         // In the order of `MOVES`; '-' is not spoken of.
-        for (made, expected) in MOVES.into_iter().zip("-S-DE--P--R-".chars()) {
+        for (made, expected) in MOVES.into_iter().zip("----S-DE--P--R-".chars()) {
             let heard = match made.change() {
                 None => '-',
                 Some(ChangeKind::Sealed) => 'S',
@@ -179,13 +208,14 @@ mod tests {
     fn every_state_meets_every_move() {
         // One row a state, one column a move; '-' is refused, a letter is the state behind it.
         let table = [
-            "C-----------", // Free
-            "-SF---------", // Created
-            "---DF-P-----", // Sealed (P: spilling)
-            "---D---OS---", // Spilling (O: spilled, on disk only)
-            "---F-----R--", // Spilled
-            "---D------SO", // Restoring
-            "-----F------", // Doomed
+            "CG-------------", // Free (G: granted)
+            "--CF-----------", // Granted
+            "----SF---------", // Created
+            "------DF-P-----", // Sealed (P: spilling)
+            "------D---OS---", // Spilling (O: spilled, on disk only)
+            "------F-----R--", // Spilled
+            "------D------SO", // Restoring
+            "--------F------", // Doomed
         ];
         for (state, row) in STATES.into_iter().zip(table) {
             for (made, expected) in MOVES.into_iter().zip(row.chars()) {
@@ -195,6 +225,7 @@ mod tests {
                         '-'
                     }
                     Ok(State::Free) => 'F',
+                    Ok(State::Granted) => 'G',
                     Ok(State::Created) => 'C',
                     Ok(State::Sealed) => 'S',
                     Ok(State::Spilling) => 'P',

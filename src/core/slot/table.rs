@@ -12,8 +12,7 @@ use plasmad_wire::{Extent, Format, Handle, Location, ObjectId};
 use super::{Move, SlotNumber, State};
 use crate::Nanos;
 use crate::clients::ClientId;
-use crate::event::Wanted;
-use crate::residence::Record;
+use crate::residence::{Named, Record};
 
 /// One object.
 #[derive(Clone, Debug)]
@@ -42,6 +41,8 @@ pub struct Slot {
     pub sealed_at: Option<Nanos>,
     /// The number of its seal among all of this store; 0 until then.
     pub seal: u64,
+    /// It was handed out before it had an id, so its commit word tells of it.
+    pub was_granted: bool,
 }
 
 impl Slot {
@@ -110,7 +111,8 @@ impl SlotTable {
     /// What a claim on a slot keeps in place. Claims are written by clients, so a slot may be named that holds
     /// no object, or never held one: such a claim keeps nothing.
     pub fn claimed_bytes(&self, slot: SlotNumber) -> u64 {
-        let claimed = self.slots.get(slot.0 as usize).filter(|object| object.state != State::Free);
+        let claimed = self.slots.get(slot.0 as usize);
+        let claimed = claimed.filter(|object| !matches!(object.state, State::Free | State::Granted));
         claimed.map_or(0, |object| object.extent.bytes)
     }
 
@@ -120,22 +122,44 @@ impl SlotTable {
     }
 
     /// Takes a free slot for a new object. The caller has looked: the id is new, and there is a vacancy.
-    pub fn occupy(&mut self, wanted: &Wanted, extent: Extent, creator: ClientId, now: Nanos) -> SlotNumber {
+    pub fn occupy(&mut self, named: &Named, extent: Extent, creator: ClientId, now: Nanos) -> SlotNumber {
+        let slot = self.take_free(Move::Create, extent, creator, now);
+        self.link(slot, named);
+        slot
+    }
+
+    /// Takes a free slot to hand it out. The caller has looked: there is a vacancy.
+    pub fn grant(&mut self, extent: Extent, creator: ClientId, now: Nanos) -> SlotNumber {
+        let slot = self.take_free(Move::Grant, extent, creator, now);
+        self.slots[slot.0 as usize].was_granted = true;
+        slot
+    }
+
+    /// Makes an object of a slot that was handed out. The caller has looked: the id is new.
+    pub fn name(&mut self, slot: SlotNumber, named: &Named, extent: Extent, now: Nanos) {
+        let object = &mut self.slots[slot.0 as usize];
+        object.state = made(object.state, Move::Name);
+        (object.extent, object.created_at) = (extent, now);
+        self.link(slot, named);
+    }
+
+    fn take_free(&mut self, by: Move, extent: Extent, creator: ClientId, now: Nanos) -> SlotNumber {
         let slot = self.free.pop().unwrap_or(SlotNumber(self.slots.len() as u32));
         let generation = self.slots.get(slot.0 as usize).map_or(1, |before| before.generation);
         let object = Slot {
             generation,
-            state: made(State::Free, Move::Create),
-            id: wanted.id,
+            state: made(State::Free, by),
+            id: ObjectId::default(),
             creator,
             extent,
-            data_bytes: wanted.data_bytes,
-            metadata_bytes: wanted.metadata_bytes,
-            format: wanted.format,
-            evictable: wanted.evictable,
+            data_bytes: 0,
+            metadata_bytes: 0,
+            format: Format::Raw,
+            evictable: false,
             created_at: now,
             sealed_at: None,
             seal: 0,
+            was_granted: false,
         };
         match self.slots.get_mut(slot.0 as usize) {
             Some(place) => *place = object,
@@ -144,10 +168,17 @@ impl SlotTable {
                 self.slots.push(object);
             }
         }
+        slot
+    }
+
+    fn link(&mut self, slot: SlotNumber, named: &Named) {
+        let object = &mut self.slots[slot.0 as usize];
+        object.id = named.id;
+        (object.data_bytes, object.metadata_bytes) = (named.data_bytes, named.metadata_bytes);
+        (object.format, object.evictable) = (named.format, named.evictable);
         let (slots, seed) = (&self.slots, self.hash_seed);
         let hash = |slot: &SlotNumber| slots[slot.0 as usize].id.hash(seed);
-        self.by_id.insert_unique(wanted.id.hash(seed), slot, hash);
-        slot
+        self.by_id.insert_unique(named.id.hash(seed), slot, hash);
     }
 
     /// Moves an object on. A move its state doesn't allow is our own mistake: callers look first.
@@ -224,7 +255,7 @@ fn made(before: State, by: Move) -> State {
 fn findable(state: State) -> bool {
     match state {
         State::Created | State::Sealed | State::Spilling | State::Spilled | State::Restoring => true,
-        State::Free | State::Doomed => false,
+        State::Free | State::Granted | State::Doomed => false,
     }
 }
 

@@ -54,14 +54,8 @@ impl Pair {
 
     /// A new object, if its id is new and there is a vacancy.
     fn occupy(&mut self, id: u8) -> Compared {
-        let wanted = Wanted {
-            id: name(id),
-            data_bytes: id.into(),
-            metadata_bytes: 0,
-            format: Format::Raw,
-            evictable: false,
-            payload: None,
-        };
+        let (data_bytes, metadata_bytes) = (id.into(), 0);
+        let wanted = Named { id: name(id), data_bytes, metadata_bytes, format: Format::Raw, evictable: false };
         if self.table.find(wanted.id).is_some() || self.table.vacancies() == 0 {
             return self.compare();
         }

@@ -26,7 +26,8 @@ impl Store {
 
     pub(super) fn list<R: Residence>(&mut self, turn: &mut Turn<'_, R>, cursor: u32, limit: u32) -> Reply {
         let limit = limit.clamp(1, LIST_ITEMS_MAX) as usize;
-        let visible = self.slots.occupied_from(cursor).filter(|(_, slot)| slot.state != State::Doomed);
+        let visible =
+            self.slots.occupied_from(cursor).filter(|(_, slot)| !matches!(slot.state, State::Granted | State::Doomed));
         let mut page: Vec<SlotNumber> = visible.map(|(number, _)| number).take(limit + 1).collect();
         let next = (page.len() > limit).then(|| page.pop()).flatten().map(|slot| slot.0);
         let holders = holders_of(turn, &page);
@@ -42,9 +43,10 @@ impl Store {
         let connected = || self.clients.iter().filter(|(_, ledger)| ledger.connected);
         Snapshot {
             capacity_bytes: self.config.capacity_bytes,
-            used_bytes: self.arena.used_bytes(),
-            free_bytes: self.arena.free_bytes(),
-            largest_hole_bytes: self.arena.largest_hole_bytes(),
+            used_bytes: self.arena.used_bytes() - self.granted_bytes,
+            free_bytes: self.free_bytes(),
+            largest_hole_bytes: self.largest_hole_bytes(),
+            granted_bytes: self.granted_bytes,
             high_water_bytes: self.arena.high_water_bytes(),
             pinned_bytes: self.pinned.members().iter().map(|slot| self.slots.claimed_bytes(*slot)).sum(),
             unsealed_bytes: self.unsealed_bytes,
@@ -53,7 +55,7 @@ impl Store {
             sealed: self.sealed_count,
             doomed: self.doomed.len() as u64,
             slots: self.config.slots_max.into(),
-            slots_used: self.slots.occupied_count() as u64,
+            slots_used: self.slots.occupied_count() as u64 - self.granted_count,
             connected: connected().count() as u64,
             readers: connected().filter(|(_, ledger)| ledger.role == Role::Reader).count() as u64,
             gets_waiting: self.gets.count() as u64,
@@ -99,12 +101,17 @@ impl Store {
         Shortage {
             capacity: self.config.capacity_bytes,
             asked: 0,
-            free: self.arena.free_bytes(),
-            largest_hole: self.arena.largest_hole_bytes(),
+            free: self.free_bytes(),
+            largest_hole: self.largest_hole_bytes(),
             pinned: 0,
             pinned_by_asker: 0,
             holders: Vec::new(),
         }
+    }
+
+    /// What objects don't occupy. Grants are counted as free: they are taken back for whoever needs the room.
+    fn free_bytes(&self) -> u64 {
+        self.arena.free_bytes() + self.granted_bytes
     }
 
     fn describe(&self, slot: SlotNumber, holders: &Holders) -> Description {
@@ -132,9 +139,14 @@ impl Store {
             return;
         }
         let (mut sealed, mut unsealed_bytes, mut droppable, mut doomed, mut used) = (0, 0, 0, 0, 0);
+        let (mut granted, mut granted_bytes) = (0, 0);
         for (_, slot) in self.slots.occupied_from(0) {
             used += self.arena.reserved_bytes(slot.extent);
             match slot.state {
+                State::Granted => {
+                    granted += 1;
+                    granted_bytes += self.arena.reserved_bytes(slot.extent);
+                }
                 State::Created => unsealed_bytes += slot.extent.bytes,
                 State::Doomed => doomed += 1,
                 State::Sealed | State::Spilling | State::Spilled | State::Restoring => {
@@ -148,6 +160,7 @@ impl Store {
         assert_eq!(self.unsealed_bytes, unsealed_bytes, "unsealed bytes");
         assert_eq!(self.recency.count(), droppable, "droppable objects");
         assert_eq!(self.doomed.len(), doomed, "doomed objects");
+        assert_eq!((self.granted_count, self.granted_bytes), (granted, granted_bytes), "granted slots");
         assert_eq!(self.arena.used_bytes(), used, "every extent has an object");
         assert_eq!(self.arena.used_bytes() + self.arena.free_bytes(), self.config.capacity_bytes);
         self.check_ledgers();
@@ -156,7 +169,7 @@ impl Store {
     /// The ledgers against what they tell of: unsealed objects stand in their creator's, waits in their asker's.
     #[cfg(debug_assertions)]
     fn check_ledgers(&self) {
-        let (mut unsealed, mut waiting) = (0, 0);
+        let (mut unsealed, mut waiting, mut granted) = (0, 0, 0);
         for (client, ledger) in self.clients.iter() {
             for slot in &ledger.unsealed {
                 let object = &self.slots[*slot];
@@ -169,10 +182,19 @@ impl Store {
                 };
                 assert_eq!(found, Some((client, *number)), "a wait's ledger");
             }
+            let its = ledger.pushing.granted.iter().filter_map(|handle| self.still_granted(*handle));
+            let its = its.filter(|slot| self.slots[*slot].creator == client);
+            assert_eq!(
+                its.count() as u32,
+                ledger.pushing.granted_count,
+                "granted slots stand in their client's ledger"
+            );
+            granted += u64::from(ledger.pushing.granted_count);
             unsealed += ledger.unsealed.len();
             waiting += ledger.waiting.len();
         }
         let created = self.slots.occupied_from(0).filter(|(_, slot)| slot.state == State::Created).count();
+        assert_eq!(granted, self.granted_count, "every granted slot stands in a ledger");
         assert_eq!(unsealed, created, "every unsealed object stands in a ledger");
         assert_eq!(waiting, self.creates.count() + self.gets.count(), "every wait stands in a ledger");
     }
@@ -199,7 +221,7 @@ fn visible_state(state: State) -> ObjectState {
         State::Spilling => ObjectState::Spilling,
         State::Spilled => ObjectState::Spilled,
         State::Restoring => ObjectState::Restoring,
-        State::Free | State::Doomed => unreachable!("only objects that can be found are described"),
+        State::Free | State::Granted | State::Doomed => unreachable!("only objects that can be found are described"),
     }
 }
 

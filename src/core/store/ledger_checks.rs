@@ -18,6 +18,11 @@ impl Residence for Unused {
     fn fill(&mut self, _: Extent, _: &[u8], _: &[u8]) -> Result<(), FillFailed> {
         Ok(())
     }
+    fn drain(&mut self, _: ClientId, _: &mut Vec<Entry>) {}
+    fn grant(&mut self, _: ClientId, _: &[Grant]) {}
+    fn revoke(&mut self, _: ClientId, _: &[SlotNumber], _: &mut SlotSet) {}
+    fn keep(&mut self, _: SlotNumber) {}
+    fn expect(&mut self, _: &[ObjectId], _: bool) {}
     fn publish(&mut self, _: SlotNumber, _: &Record) {}
     fn pin(&mut self, _: ClientId, _: SlotNumber, _: u64) -> Option<u32> {
         None
@@ -45,7 +50,7 @@ fn with_a_mistake(mistake: impl FnOnce(&mut Store)) {
     let id = ObjectId::new([1; 28]);
     let object = Wanted { id, data_bytes: 1, metadata_bytes: 0, format: Format::Raw, evictable: false, payload: None };
     for client in [CLIENT, ClientId(2)] {
-        happens(&mut store, Event::ClientJoined { client, role: Role::Writer });
+        happens(&mut store, Event::ClientJoined { client, role: Role::Writer, pushes: true });
     }
     let asks = |number, verb| Event::Asked { client: CLIENT, tag: RequestTag { number, kind: 0, silent: false }, verb };
     happens(&mut store, asks(1, Verb::Create { timeout_ns: 0, objects: vec![object] }));

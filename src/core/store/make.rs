@@ -24,7 +24,7 @@ impl Store {
         timeout_ns: u64,
         objects: Vec<Wanted>,
     ) {
-        if let Err(refusal) = self.check_new(&objects) {
+        if let Err(refusal) = self.check_new(turn, &objects) {
             return self.answer(turn, client, tag, Err(refusal));
         }
         if self.creates.is_empty()
@@ -80,14 +80,14 @@ impl Store {
         let Some((place, wait)) = self.creates.first() else { return false };
         let (client, objects) = (wait.client, wait.objects.clone());
         // Others went before it since it came: its ids may be taken now, and the table full.
-        let answer = match self.check_new(&objects) {
+        let answer = match self.check_new(turn, &objects) {
             Err(refusal) => Err(refusal),
             Ok(()) => match self.try_create(turn, client, &objects) {
                 Some(answer) => answer,
                 None => return false,
             },
         };
-        if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
+        if let Some((client, tag)) = self.stop_waiting(turn, WaitKey::Create(place)) {
             self.answer(turn, client, tag, answer);
         }
         true
@@ -95,14 +95,14 @@ impl Store {
 
     fn refuse_create<R: Residence>(&mut self, turn: &mut Turn<'_, R>, place: u64) {
         let Some(objects) = self.creates.wait(place).map(|wait| wait.objects.clone()) else { return };
-        if let Some((client, tag)) = self.stop_waiting(WaitKey::Create(place)) {
+        if let Some((client, tag)) = self.stop_waiting(turn, WaitKey::Create(place)) {
             let shortage = self.shortage(turn, client, &objects);
             self.answer(turn, client, tag, Err(Refusal::Full(shortage)));
         }
     }
 
     /// What can be refused without looking for room.
-    fn check_new(&mut self, objects: &[Wanted]) -> Result<(), Refusal> {
+    fn check_new<R: Residence>(&mut self, turn: &mut Turn<'_, R>, objects: &[Wanted]) -> Result<(), Refusal> {
         let (mut asked, mut needed): (u64, u64) = (0, 0);
         for wanted in objects {
             if wanted.metadata_bytes > METADATA_BYTES_MAX {
@@ -121,6 +121,9 @@ impl Store {
         }
         if needed > self.config.capacity_bytes {
             return Err(Refusal::Full(Shortage { asked, ..self.shortage_without_pins() }));
+        }
+        if objects.len() > self.slots.vacancies() {
+            self.take_back_all(turn);
         }
         if objects.len() > self.slots.vacancies() {
             return Err(Refusal::Limit { what: "objects in this store", limit: self.config.slots_max.into() });
@@ -150,13 +153,18 @@ impl Store {
     }
 
     fn occupy(&mut self, now: Nanos, client: ClientId, wanted: &Wanted, extent: Extent) -> SlotNumber {
-        let slot = self.slots.occupy(wanted, extent, client, now);
+        let slot = self.slots.occupy(&wanted.named(), extent, client, now);
+        self.note_unsealed(client, slot);
+        self.totals.creates += 1;
+        slot
+    }
+
+    pub(super) fn note_unsealed(&mut self, client: ClientId, slot: SlotNumber) {
+        self.unsealed_bytes += self.slots[slot].extent.bytes;
         if let Some(ledger) = self.clients.ledger(client) {
             ledger.unsealed.insert(slot);
         }
-        self.unsealed_bytes += extent.bytes;
-        self.totals.creates += 1;
-        slot
+        self.clients.note_pusher(client);
     }
 
     fn fill_and_seal<R: Residence>(
@@ -169,7 +177,7 @@ impl Store {
         for (wanted, slot) in objects.iter().zip(slots) {
             let Some(payload) = &wanted.payload else { continue };
             if turn.residence.fill(self.slots[*slot].extent, &payload.data, &payload.metadata).is_err() {
-                slots.iter().for_each(|slot| self.give_up(client, *slot));
+                slots.iter().for_each(|slot| self.give_up(turn, client, *slot));
                 return Err(Refusal::FillFailed(wanted.id));
             }
         }
@@ -181,6 +189,11 @@ impl Store {
     fn make_room<R: Residence>(&mut self, turn: &mut Turn<'_, R>, objects: &[Wanted]) -> Option<Vec<Extent>> {
         let sizes: Vec<u64> = objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).collect();
         if let Some(extents) = self.allocate_all(&sizes) {
+            return Some(extents);
+        }
+        if self.take_back_all(turn)
+            && let Some(extents) = self.allocate_all(&sizes)
+        {
             return Some(extents);
         }
         self.sweep(turn);
@@ -234,9 +247,14 @@ impl Store {
         Ok(Reply::Done(slots.len() as u32))
     }
 
-    pub(super) fn abort(&mut self, client: ClientId, handles: &[Handle]) -> Result<Reply, Refusal> {
+    pub(super) fn abort<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        handles: &[Handle],
+    ) -> Result<Reply, Refusal> {
         let slots = self.own_unsealed(client, handles)?;
-        slots.iter().for_each(|slot| self.give_up(client, *slot));
+        slots.iter().for_each(|slot| self.give_up(turn, client, *slot));
         Ok(Reply::Done(slots.len() as u32))
     }
 
@@ -257,8 +275,13 @@ impl Store {
         }
     }
 
-    fn seal_one<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, slot: SlotNumber) {
+    pub(super) fn seal_one<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, slot: SlotNumber) {
         self.no_longer_unsealed(client, slot);
+        self.appears(turn, slot);
+    }
+
+    /// A created object is sealed: everybody may see it.
+    pub(super) fn appears<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber) {
         self.sealed_count += 1;
         self.totals.seals += 1;
         self.slots.note_sealed(slot, turn.now, self.totals.seals);
@@ -275,10 +298,14 @@ impl Store {
     }
 
     /// An unsealed object goes, by its creator's will or its death.
-    pub(super) fn give_up(&mut self, client: ClientId, slot: SlotNumber) {
+    pub(super) fn give_up<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, slot: SlotNumber) {
         self.no_longer_unsealed(client, slot);
         self.advance(slot, Move::Abort);
-        self.arena.free(self.slots[slot].extent);
+        let object = &self.slots[slot];
+        if object.was_granted {
+            turn.residence.free(slot, object.generation);
+        }
+        self.arena.free(object.extent);
         self.totals.aborts += 1;
         self.room_changed = true;
     }

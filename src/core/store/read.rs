@@ -64,8 +64,12 @@ impl Store {
         if let Err(refusal) = self.may_wait(client, tag, bytes) {
             return self.answer(turn, client, tag, Err(refusal));
         }
+        let expected = distinct(&wait.ids);
         let number = self.gets.push(wait);
         self.note_waiting(client, tag, bytes, deadline, WaitKey::Get(number));
+        turn.residence.expect(&expected, true);
+        // Whoever put one of them just before that has made no sound.
+        self.drain(turn);
     }
 
     /// A wait can be answered as it was asked, unless an earlier answer took away what it needed.
@@ -75,7 +79,7 @@ impl Store {
             return;
         }
         let wait = wait.clone();
-        self.stop_waiting(WaitKey::Get(number));
+        self.stop_waiting(turn, WaitKey::Get(number));
         let answer = self.get_now(turn, &wait);
         self.answer(turn, wait.client, wait.tag, answer);
     }
@@ -162,7 +166,7 @@ impl Store {
     pub(super) fn present(&self, ids: &[ObjectId]) -> Reply {
         let sealed = |id: &ObjectId| match self.slots.find(*id).map(|slot| self.slots[slot].state) {
             Some(State::Sealed | State::Spilling | State::Spilled | State::Restoring) => true,
-            None | Some(State::Free | State::Created | State::Doomed) => false,
+            None | Some(State::Free | State::Granted | State::Created | State::Doomed) => false,
         };
         Reply::Present(ids.iter().map(sealed).collect())
     }
@@ -170,7 +174,7 @@ impl Store {
     /// What is under an id, for somebody who doesn't get it.
     fn status(&self, id: ObjectId) -> GetStatus {
         match self.slots.find(id).map(|slot| self.slots[slot].state) {
-            None | Some(State::Free | State::Doomed) => GetStatus::Absent,
+            None | Some(State::Free | State::Granted | State::Doomed) => GetStatus::Absent,
             Some(State::Created) => GetStatus::Unsealed,
             Some(State::Sealed | State::Spilling) => GetStatus::Present,
             Some(State::Spilled | State::Restoring) => GetStatus::Restoring,

@@ -120,17 +120,19 @@ impl Store {
     }
 
     pub(super) fn connection_closed<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId) {
-        self.drop_waits(client);
+        self.drop_waits(turn, client);
         if let Some(ledger) = self.clients.ledger(client) {
             ledger.connected = false;
         }
+        self.take_back(turn, client);
         self.forget_if_finished(turn, client);
     }
 
     pub(super) fn client_gone<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId) {
-        self.drop_waits(client);
+        self.drop_waits(turn, client);
         let Some(ledger) = self.clients.leave(client) else { return };
-        ledger.unsealed.iter().for_each(|slot| self.give_up(client, *slot));
+        ledger.unsealed.iter().for_each(|slot| self.give_up(turn, client, *slot));
+        self.take_back_from_the_dead(turn, client, &ledger.pushing.granted);
         turn.residence.leave(client);
         self.sweep(turn);
         self.room_changed = true;
@@ -146,11 +148,11 @@ impl Store {
         }
     }
 
-    fn drop_waits(&mut self, client: ClientId) {
+    fn drop_waits<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId) {
         self.subscriptions.end(client);
         let Some(ledger) = self.clients.ledger(client) else { return };
         for key in core::mem::take(&mut ledger.waiting).into_values() {
-            self.stop_waiting(key);
+            self.stop_waiting(turn, key);
         }
     }
 }

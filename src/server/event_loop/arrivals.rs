@@ -9,7 +9,7 @@ use mio::{Interest, Token};
 use plasmad_core::{ClientId, Event, Nanos, Residence};
 use plasmad_shm::{fd_passing, page};
 use plasmad_wire::error::ErrorCode;
-use plasmad_wire::features::SHARED_GETS;
+use plasmad_wire::features::{SHARED_GETS, SHARED_PUTS};
 use plasmad_wire::request::Hello;
 use plasmad_wire::response::Welcome;
 use plasmad_wire::{Response, Role, limits};
@@ -100,7 +100,7 @@ impl Engine {
         tracing::debug!("client {} is process {pid} {label:?}, {role:?}", client.0);
         let is_fast = features & SHARED_GETS != 0;
         self.clients.insert(client, Client { connection: Some(key), is_fast, process, pid, label });
-        self.tell(Event::ClientJoined { client, role });
+        self.tell(Event::ClientJoined { client, role, pushes: features & SHARED_PUTS != 0 });
         Ok(())
     }
 

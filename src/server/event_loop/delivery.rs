@@ -26,6 +26,11 @@ impl Engine {
                     let response = dispatch::response(reply, &self.clients, &self.clock, stats);
                     self.answer(key, tag.kind, tag.number, false, response);
                 }
+                Effect::Expel { client, why } => {
+                    if let Some(key) = self.clients.get(client).and_then(|client| client.connection) {
+                        self.expelled.push((key, why));
+                    }
+                }
                 Effect::Forget { client } => {
                     if let Some(client) = self.clients.remove(client) {
                         let _ = self.poll.registry().deregister(&mut SourceFd(&client.process.as_raw_fd()));

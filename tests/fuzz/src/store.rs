@@ -93,7 +93,7 @@ impl World {
             self.next_client += 1;
             self.clients.push(client);
             let role = if bytes.below(8) == 7 { Role::Reader } else { Role::Writer };
-            return self.happens(Event::ClientJoined { client, role });
+            return self.happens(Event::ClientJoined { client, role, pushes: true });
         }
         let at = bytes.below(self.clients.len() as u64) as usize;
         let client = self.clients[at];
@@ -288,7 +288,7 @@ impl World {
         let all: Vec<ClientId> = self.clients.drain(..).chain(self.closed.drain(..)).collect();
         all.into_iter().for_each(|client| self.gone(client));
         let client = ClientId(self.next_client);
-        self.happens(Event::ClientJoined { client, role: Role::Writer });
+        self.happens(Event::ClientJoined { client, role: Role::Writer, pushes: true });
         let ids = self.shown.values().map(|(record, _)| record.id).collect();
         self.asks(client, Verb::Delete { ids });
         assert!(self.shown.is_empty() && self.unsealed.is_empty(), "left behind: {:?}", self.shown);

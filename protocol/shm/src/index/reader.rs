@@ -143,7 +143,8 @@ impl IndexReader {
     #[inline]
     pub fn pin_own(&self, slot: u32, generation: u64, page: &OwnPage, hint: u32) -> Result<u32, Missed> {
         let shows = |commit: u64| {
-            commit == commit_word(generation, SlotState::Granted) || commit == commit_word(generation, SlotState::Sealed)
+            commit == commit_word(generation, SlotState::Granted)
+                || commit == commit_word(generation, SlotState::Sealed)
         };
         let line = self.slot(slot);
         if !shows(line.word(COMMIT)) {

@@ -11,9 +11,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{
-    ClientPage, ENTRY_BYTES, Entry, OwnPage, RING_ENTRIES, RING_HEAD_OFFSET, RING_OFFSET, RING_TAIL_OFFSET,
-};
+use super::{ClientPage, ENTRY_BYTES, Entry, OwnPage, RING_ENTRIES, RING_HEAD_OFFSET, RING_OFFSET, RING_TAIL_OFFSET};
 
 impl OwnPage {
     /// Tells an entry; `false` if the ring is full. `tail` counts all entries told so far: the caller's own, and in

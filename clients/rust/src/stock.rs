@@ -1,0 +1,198 @@
+//! The places this client was granted and has not used, by what they hold.
+//!
+//! Invariant: a place in the stock is a hint; whether it is still this client's is seen when it is pinned.
+//!
+//! Sizes are rounded up to classes: multiples of 64 bytes up to 1 KiB, then eight to each doubling, so that a class wastes
+//! an eighth at most. 1025 bytes take a place of 1152. What an object doesn't fill the daemon takes back.
+
+use std::collections::VecDeque;
+
+use plasmad_shm::page::Grant;
+use plasmad_wire::limits::GRANT_BYTES_MAX;
+
+/// Places of all sizes.
+#[derive(Debug)]
+pub(crate) struct Stock {
+    shelves: Vec<Shelf>,
+}
+
+/// Places of one size.
+#[derive(Clone, Debug, Default)]
+struct Shelf {
+    places: VecDeque<Grant>,
+    /// How many to ask for next time; more each time they are used up.
+    batch: u32,
+    /// More were asked for, and have not come.
+    is_asked: bool,
+    /// Puts that ask the daemon as ever, since it had nothing to grant; and how many it will be next time.
+    pauses: u32,
+    pause_next: u32,
+}
+
+/// A size that places come in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Class(usize);
+
+impl Class {
+    /// The smallest that holds so many bytes; `None` if none does.
+    pub(crate) fn of(bytes: u64) -> Option<Self> {
+        if bytes > GRANT_BYTES_MAX {
+            return None;
+        }
+        let bytes = bytes.max(1);
+        if bytes <= FINE_BYTES_MAX {
+            return Some(Self(bytes.div_ceil(UNIT_BYTES) as usize - 1));
+        }
+        // Within a doubling the classes are an eighth of its start apart: 1152, 1280 ... 2048 behind 1024.
+        let doubling = (bytes - 1).ilog2();
+        let step = 1 << (doubling - STEPS.ilog2());
+        let within = (bytes - (1 << doubling)).div_ceil(step) - 1;
+        let doublings = u64::from(doubling - FINE_BYTES_MAX.ilog2());
+        Some(Self((FINE_BYTES_MAX / UNIT_BYTES + doublings * STEPS + within) as usize))
+    }
+
+    /// What a place of this class holds.
+    pub(crate) fn bytes(self) -> u64 {
+        let number = self.0 as u64;
+        let fine = FINE_BYTES_MAX / UNIT_BYTES;
+        if number < fine {
+            return (number + 1) * UNIT_BYTES;
+        }
+        let (doublings, within) = ((number - fine) / STEPS, (number - fine) % STEPS);
+        let start = FINE_BYTES_MAX << doublings;
+        start + (within + 1) * (start / STEPS)
+    }
+}
+
+impl Stock {
+    pub(crate) fn new() -> Self {
+        let classes = Class::of(GRANT_BYTES_MAX).expect("it is the largest").0 + 1;
+        Self { shelves: vec![Shelf::default(); classes] }
+    }
+
+    /// Puts a place on its shelf.
+    pub(crate) fn add(&mut self, bytes: u64, grant: Grant) {
+        if let Some(class) = Class::of(bytes) {
+            let shelf = &mut self.shelves[class.0];
+            (shelf.is_asked, shelf.pause_next) = (false, 0);
+            shelf.places.push_back(grant);
+        }
+    }
+
+    /// Takes the place that was granted first.
+    pub(crate) fn take(&mut self, class: Class) -> Option<Grant> {
+        self.shelves[class.0].places.pop_front()
+    }
+
+    /// Half of what was granted last is used: others may have come.
+    pub(crate) fn is_low(&self, class: Class) -> bool {
+        let shelf = &self.shelves[class.0];
+        shelf.places.len() <= shelf.batch as usize / 2
+    }
+
+    /// How many more to ask for by the way, if it is time.
+    pub(crate) fn to_order(&mut self, class: Class) -> Option<u32> {
+        let is_low = self.is_low(class);
+        let shelf = &mut self.shelves[class.0];
+        if shelf.is_asked || shelf.batch == 0 || !is_low {
+            return None;
+        }
+        Some(shelf.order(class))
+    }
+
+    /// How many to ask for and wait: there is none left. `None`: the daemon had none lately, and isn't asked each time.
+    pub(crate) fn to_ask(&mut self, class: Class) -> Option<u32> {
+        let shelf = &mut self.shelves[class.0];
+        if shelf.pauses > 0 {
+            shelf.pauses -= 1;
+            return None;
+        }
+        Some(shelf.order(class))
+    }
+
+    /// All that were granted were taken back unused: so many are not needed.
+    pub(crate) fn was_stale(&mut self, class: Class) {
+        self.shelves[class.0].batch = 0;
+    }
+
+    /// The daemon had nothing to grant.
+    pub(crate) fn was_refused(&mut self, class: Class) {
+        let shelf = &mut self.shelves[class.0];
+        shelf.is_asked = false;
+        shelf.batch = 0;
+        shelf.pause_next = (2 * shelf.pause_next).clamp(1, PAUSES_MAX);
+        shelf.pauses = shelf.pause_next;
+    }
+}
+
+impl Shelf {
+    fn order(&mut self, class: Class) -> u32 {
+        let most = (BATCH_BYTES_MAX / class.bytes()).clamp(1, BATCH_MAX.into()) as u32;
+        self.batch = (GROWTH * self.batch).max(BATCH_FIRST).min(most);
+        self.is_asked = true;
+        self.batch
+    }
+}
+
+const UNIT_BYTES: u64 = 64;
+const FINE_BYTES_MAX: u64 = 1024;
+/// Classes in each doubling.
+const STEPS: u64 = 8;
+/// Somebody who puts once is granted few.
+const BATCH_FIRST: u32 = 16;
+const GROWTH: u32 = 4;
+const BATCH_MAX: u32 = 2048;
+const BATCH_BYTES_MAX: u64 = 4 << 20;
+/// After this many puts at the latest a daemon that had nothing to grant is asked again.
+const PAUSES_MAX: u32 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_they_are_for_and_waste_an_eighth_at_most() {
+        let mut last = None;
+        for bytes in 0..=GRANT_BYTES_MAX {
+            let class = Class::of(bytes).unwrap();
+            let holds = class.bytes();
+            assert!(holds >= bytes && holds.is_multiple_of(UNIT_BYTES), "{bytes} in {holds}");
+            assert!(holds - bytes.max(1) < UNIT_BYTES.max(bytes / 8 + 1), "{bytes} in {holds}");
+            assert_eq!(Class::of(holds), Some(class));
+            assert!(last.is_none_or(|Class(before)| before == class.0 || before + 1 == class.0), "{bytes}");
+            last = Some(class);
+        }
+        assert_eq!(Class::of(GRANT_BYTES_MAX + 1), None);
+        assert_eq!((Class::of(1024).unwrap().bytes(), Class::of(1025).unwrap().bytes()), (1024, 1152));
+    }
+
+    #[test]
+    fn more_are_asked_for_each_time_and_ahead_of_need() {
+        let (mut stock, class) = (Stock::new(), Class::of(1024).unwrap());
+        let grant = |slot| Grant { slot, generation_low: 1 };
+        assert_eq!(stock.to_order(class), None, "who never put is asked for nothing");
+        assert_eq!(stock.to_ask(class), Some(16));
+        (0..16).for_each(|slot| stock.add(1024, grant(slot)));
+        assert_eq!(stock.to_order(class), None);
+        assert_eq!((0..8).map(|_| stock.take(class).unwrap().slot).sum::<u32>(), 28);
+        assert_eq!(stock.to_order(class), Some(64));
+        assert_eq!(stock.to_order(class), None, "they are on their way");
+        let asked: Vec<_> = (0..5).filter_map(|_| stock.to_ask(class)).collect();
+        assert_eq!(asked, [256, 1024, 2048, 2048, 2048]);
+    }
+
+    #[test]
+    fn a_daemon_that_has_nothing_is_asked_less_and_less_often() {
+        let (mut stock, class) = (Stock::new(), Class::of(64).unwrap());
+        let mut asked = 0;
+        for _ in 0..1000 {
+            if stock.to_ask(class).is_some() {
+                asked += 1;
+                stock.was_refused(class);
+            }
+        }
+        assert!((15..25).contains(&asked), "{asked}");
+        stock.add(64, Grant { slot: 1, generation_low: 1 });
+        assert_eq!(stock.take(class).map(|grant| grant.slot), Some(1));
+    }
+}
