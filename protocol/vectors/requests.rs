@@ -1,7 +1,7 @@
 //! Requests, each in a plain form and at its edges.
 
 use plasmad_wire::codec::Blob;
-use plasmad_wire::features::SHARED_GETS;
+use plasmad_wire::features::{SHARED_GETS, SHARED_PUTS};
 use plasmad_wire::limits::{FOREVER, MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::{
     Abort, Cancel, Contains, Create, Delete, Evict, Get, Goodbye, Grant, Hello, InlineObject, List, NewObject, Ping,
@@ -28,7 +28,7 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         version: PROTOCOL_VERSION,
         role: Role::Writer,
         has_pidfd: true,
-        features: SHARED_GETS,
+        features: SHARED_GETS | SHARED_PUTS,
         pid: 4711,
         label: "loader é".to_owned(),
     };

@@ -64,7 +64,7 @@ fn what_is_created_without_the_daemon_is_known_to_it_when_somebody_asks() {
     let daemon = Daemon::start();
     let store = Store::connect(daemon.socket()).unwrap();
     let other = Store::connect(daemon.socket()).unwrap();
-    drop(store.put(b"so that there are grants", &CreateOptions::default()).unwrap());
+    store.put(b"so that there are grants", &CreateOptions::default()).unwrap();
     let writer = store.create(100, &CreateOptions::default()).unwrap();
     let id = writer.id();
     match other.get(id, Timeout::NO_WAIT) {
@@ -193,7 +193,9 @@ fn what_idle_and_stopped_clients_were_granted_is_there_for_others() {
     let store = Store::connect(daemon.socket()).unwrap();
     let stopped: Vec<Reaped> = (0..4).map(|_| stopped_putter(&daemon)).collect();
     let idle: Vec<Store> = (0..200).map(|_| Store::connect(daemon.socket()).unwrap()).collect();
-    idle.iter().for_each(|idle| drop(idle.put(b"once", &CreateOptions::default()).unwrap()));
+    for idle in &idle {
+        idle.put(b"once", &CreateOptions::default()).unwrap();
+    }
     assert!(number(&store, "memory/granted_bytes") > 0);
     let memory = stats(&store)["memory"].clone();
     let sum = memory["used_bytes"].as_u64().unwrap() + memory["free_bytes"].as_u64().unwrap();
