@@ -125,6 +125,19 @@ impl Words {
         unsafe { AtomicU64::from_ptr(address.cast()) }
     }
 
+    /// The cache line at a byte offset, as eight words.
+    ///
+    /// # Panics
+    /// If it doesn't lie inside, on a multiple of 64.
+    #[inline]
+    pub(crate) fn line_at(&self, offset: u64) -> &[AtomicU64; 8] {
+        assert!(offset.is_multiple_of(64), "a line lies on its own size");
+        let address = self.map.range(offset, 64).expect("a line lies inside the file");
+        // SAFETY: as in `u64_at`: the whole line lies in the mapping, which lives as long as `self`, and on its
+        // alignment; all access to this memory from this process is atomic.
+        unsafe { &*address.cast::<[AtomicU64; 8]>() }
+    }
+
     /// The 32-bit word at a byte offset.
     ///
     /// # Panics

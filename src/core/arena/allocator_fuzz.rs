@@ -74,6 +74,19 @@ impl Naive {
         }
     }
 
+    /// The shortest hole that takes all of them, lowest address first.
+    fn allocate_run(&mut self, bytes: u64, count: u64) -> Vec<Extent> {
+        let each = bytes.div_ceil(64) * 64;
+        let fits = |(_, length): &(u64, u64)| *length >= each * count;
+        let best = self.holes().into_iter().filter(fits).min_by_key(|(offset, length)| (*length, *offset));
+        let start = best.map(|(offset, _)| offset).filter(|_| count > 0);
+        let offsets = start.into_iter().flat_map(|start| (0..count).map(move |number| start + number * each));
+        let run: Vec<Extent> = offsets.map(|offset| Extent { segment: 0, offset, bytes }).collect();
+        self.used.extend(run.iter().map(|extent| (extent.offset, each)));
+        self.high_water_bytes = self.high_water_bytes.max(run.last().map_or(0, |last| last.offset + each));
+        run
+    }
+
     fn split(&mut self, extent: Extent, head_bytes: u64) {
         self.free(extent);
         self.used.push((extent.offset, head_bytes));
@@ -100,7 +113,7 @@ impl Pair {
         let found = match (self.fault, largest) {
             (Fault::TakesTheLargest, Some((hole_bytes, offset))) if reserved(bytes) < hole_bytes && bytes > 0 => {
                 self.arena.remove_hole(offset, hole_bytes);
-                self.arena.blocks.insert(offset, Block { offset, bytes: reserved(bytes), is_hole: false });
+                self.arena.blocks.insert(offset, Block::used(offset, reserved(bytes)));
                 self.arena.insert_hole(offset + reserved(bytes), hole_bytes - reserved(bytes));
                 self.arena.used_bytes += reserved(bytes);
                 self.arena.high_water_bytes = self.arena.high_water_bytes.max(offset + reserved(bytes));
@@ -117,6 +130,13 @@ impl Pair {
             _ => self.arena.allocate(bytes),
         };
         same("allocate", found, self.naive.allocate(bytes))?;
+        self.live.extend(found);
+        self.compare()
+    }
+
+    fn allocate_run(&mut self, bytes: u64, count: u32) -> Compared {
+        let found: Vec<Extent> = self.arena.allocate_run(bytes, count).into_iter().flatten().collect();
+        same("allocate_run", &found, &self.naive.allocate_run(bytes, count.into()))?;
         self.live.extend(found);
         self.compare()
     }
@@ -157,9 +177,20 @@ impl Pair {
     fn compare(&self) -> Compared {
         let holes = self.naive.holes();
         let arena = &self.arena;
-        let found: Vec<(u64, u64)> =
-            arena.blocks().filter(|block| block.is_hole).map(|it| (it.offset, it.bytes)).collect();
-        same("holes", &found, &holes)?;
+        let listed = |is_hole: bool| {
+            let listed = arena.blocks().filter(|block| block.is_hole == is_hole).map(|it| (it.offset, it.bytes));
+            listed.collect::<Vec<(u64, u64)>>()
+        };
+        same("holes", &listed(true), &holes)?;
+        let mut used = self.naive.used.clone();
+        used.sort_unstable();
+        same("extents", &listed(false), &used)?;
+        if let Some((offset, _)) = used.get(used.len() / 2) {
+            let behind = arena.blocks_in(*offset..u64::MAX).filter(|block| !block.is_hole);
+            same("extents in the second half", behind.map(|it| it.offset).collect(), {
+                used[used.len() / 2..].iter().map(|it| it.0).collect::<Vec<u64>>()
+            })?;
+        }
         same("hole count", arena.hole_count(), holes.len())?;
         same("largest hole", arena.largest_hole_bytes(), holes.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0))?;
         same("used", arena.used_bytes(), self.naive.used.iter().map(|(_, bytes)| bytes).sum())?;
@@ -176,7 +207,8 @@ fn run(seed: u64, operations: u64, fault: Fault) -> Compared {
     let mut pair = Pair::new(if seed.is_multiple_of(2) { 64 * 4096 } else { 1024 * 4096 }, fault);
     for _ in 0..operations {
         let count = pair.live.len() as u64;
-        match random.below(10) {
+        match random.below(11) {
+            10 => pair.allocate_run(1 + random.below(3000), random.below(20) as u32)?,
             0..5 => {
                 let bytes = match random.below(40) {
                     0 => 0,

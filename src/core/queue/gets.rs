@@ -98,6 +98,9 @@ impl GetWaits {
     /// An object became readable; tells which waits can be answered now, oldest first.
     pub fn appeared(&mut self, id: ObjectId) -> Vec<u64> {
         let mut satisfied = Vec::new();
+        if self.waits.is_empty() {
+            return satisfied;
+        }
         for number in self.by_id.get(&id).into_iter().flatten() {
             let Some(wait) = self.waits.get_mut(number) else { continue };
             wait.missing -= 1;
@@ -110,6 +113,9 @@ impl GetWaits {
 
     /// An object isn't readable any more.
     pub fn vanished(&mut self, id: ObjectId) {
+        if self.waits.is_empty() {
+            return;
+        }
         for number in self.by_id.get(&id).into_iter().flatten() {
             if let Some(wait) = self.waits.get_mut(number) {
                 wait.missing += 1;

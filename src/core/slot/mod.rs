@@ -1,5 +1,6 @@
 //! Which objects there are: the slot table, the states an object passes through, and sets of slots.
 
+mod chains;
 mod lifecycle;
 mod set;
 mod table;

@@ -6,9 +6,9 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use hashbrown::HashTable;
 use plasmad_wire::{Extent, Format, Handle, Location, ObjectId};
 
+use super::chains::{Chains, Link, Links};
 use super::{Move, SlotNumber, State};
 use crate::Nanos;
 use crate::clients::ClientId;
@@ -43,6 +43,8 @@ pub struct Slot {
     pub seal: u64,
     /// It was handed out before it had an id, so its commit word tells of it.
     pub was_granted: bool,
+    /// The next of its chain.
+    next: Link,
 }
 
 impl Slot {
@@ -74,7 +76,7 @@ impl Slot {
 pub struct SlotTable {
     slots: Vec<Slot>,
     free: Vec<SlotNumber>,
-    by_id: HashTable<SlotNumber>,
+    by_id: Chains,
     slots_max: u32,
     hash_seed: [u64; 2],
 }
@@ -82,13 +84,16 @@ pub struct SlotTable {
 impl SlotTable {
     /// An empty table of at most `slots_max` objects.
     pub fn new(slots_max: u32, hash_seed: [u64; 2]) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), by_id: HashTable::new(), slots_max, hash_seed }
+        Self { slots: Vec::new(), free: Vec::new(), by_id: Chains::new(slots_max), slots_max, hash_seed }
     }
 
     /// The slot an id leads to.
     pub fn find(&self, id: ObjectId) -> Option<SlotNumber> {
-        let found = self.by_id.find(id.hash(self.hash_seed), |slot| self[*slot].id == id);
-        found.copied()
+        let mut slot = self.by_id.first(id.hash(self.hash_seed)).slot()?;
+        while self[slot].id != id {
+            slot = self[slot].next.slot()?;
+        }
+        Some(slot)
     }
 
     /// The slot an id leads to, if its object can be read.
@@ -160,6 +165,7 @@ impl SlotTable {
             sealed_at: None,
             seal: 0,
             was_granted: false,
+            next: Link::default(),
         };
         match self.slots.get_mut(slot.0 as usize) {
             Some(place) => *place = object,
@@ -176,9 +182,7 @@ impl SlotTable {
         object.id = named.id;
         (object.data_bytes, object.metadata_bytes) = (named.data_bytes, named.metadata_bytes);
         (object.format, object.evictable) = (named.format, named.evictable);
-        let (slots, seed) = (&self.slots, self.hash_seed);
-        let hash = |slot: &SlotNumber| slots[slot.0 as usize].id.hash(seed);
-        self.by_id.insert_unique(named.id.hash(seed), slot, hash);
+        object.next = self.by_id.link(named.id.hash(self.hash_seed), slot);
     }
 
     /// Moves an object on. A move its state doesn't allow is our own mistake: callers look first.
@@ -225,15 +229,18 @@ impl SlotTable {
 
     /// How many objects can be found by their id.
     pub fn findable_count(&self) -> usize {
-        self.by_id.len()
+        self.by_id.linked_count()
     }
 
     fn unlink(&mut self, slot: SlotNumber) {
-        let hash = self[slot].id.hash(self.hash_seed);
-        match self.by_id.find_entry(hash, |entry| *entry == slot) {
-            Ok(entry) => drop(entry.remove()),
-            Err(_) => panic!("slot {} is not linked under its id", slot.0),
-        }
+        let (hash, next) = (self[slot].id.hash(self.hash_seed), self[slot].next);
+        self.by_id.unlink(hash, slot, next, &mut self.slots);
+    }
+}
+
+impl Links for Vec<Slot> {
+    fn link_of(&mut self, slot: SlotNumber) -> &mut Link {
+        &mut self[slot.0 as usize].next
     }
 }
 

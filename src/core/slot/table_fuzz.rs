@@ -87,7 +87,8 @@ impl Pair {
             Fault::KeepsGenerations if after == State::Free => self.table.slots[slot.0 as usize].generation -= 1,
             Fault::FindsTheDeleted if after == State::Doomed => {
                 let hash = id.hash(self.table.hash_seed);
-                self.table.by_id.insert_unique(hash, slot, |_| hash);
+                let next = self.table.by_id.link(hash, slot);
+                self.table.slots[slot.0 as usize].next = next;
             }
             Fault::FreesTwice if after == State::Free && slot.0 == 0 => self.table.free.push(slot),
             _ => {}

@@ -138,13 +138,11 @@ impl IndexWriter {
     }
 
     fn write_fields(&self, slot: u32, fields: &SlotFields, next: u32) {
-        let at = self.slot_offset(slot);
         let record = Packed::of(fields, next);
         let words =
             record.id_head.into_iter().chain([record.tail_and_next, record.place, record.sizes, record.format_and_crc]);
-        for (offset, word) in (8..64).step_by(8).zip(words) {
-            self.words.u64_at(at + offset).store(word, Relaxed);
-        }
+        let line = self.words.line_at(self.slot_offset(slot));
+        line[1..].iter().zip(words).for_each(|(word, value)| word.store(value, Relaxed));
     }
 
     fn read_fields(&self, slot: u32, generation: u64) -> SlotFields {

@@ -21,10 +21,8 @@ impl OwnPage {
         if self.ring_waiting(*tail) >= RING_ENTRIES {
             return false;
         }
-        let place = entry_offset(*tail);
-        for (offset, word) in (0..ENTRY_BYTES).step_by(8).zip(entry.words()) {
-            self.words().u64_at(place + offset).store(word, Relaxed);
-        }
+        let place = self.words().line_at(entry_offset(*tail));
+        place.iter().zip(entry.words()).for_each(|(word, value)| word.store(value, Relaxed));
         *tail += 1;
         self.words().u64_at(RING_TAIL_OFFSET).store(*tail, Release);
         true
@@ -51,9 +49,8 @@ impl ClientPage {
             return Err(Overrun);
         }
         while self.ring_head != tail {
-            let place = entry_offset(self.ring_head);
-            let word = |number: usize| self.words().u64_at(place + 8 * number as u64).load(Relaxed);
-            visit(Entry::from_words(std::array::from_fn(word)));
+            let place = self.words().line_at(entry_offset(self.ring_head));
+            visit(Entry::from_words(std::array::from_fn(|number| place[number].load(Relaxed))));
             self.ring_head += 1;
         }
         self.words().u64_at(RING_HEAD_OFFSET).store(tail, Release);

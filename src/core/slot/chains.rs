@@ -1,0 +1,89 @@
+//! Ids to slots: a bucket for each hash, and a chain of slots behind it.
+//!
+//! Invariant: a slot stands on one chain, that of its id's hash, from [`Chains::link`] until [`Chains::unlink`].
+//!
+//! The links are the slots' own, so a look-up touches one bucket and the slots it compares. Buckets are as many as there
+//! can be slots and are never moved; memory that was never written takes none. Ids a client makes in a row have
+//! buckets in a row (see [`ObjectId::hash`](plasmad_wire::ObjectId::hash)), so sixteen of them share a cache line.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::SlotNumber;
+
+/// All buckets. 0 is the end of a chain, else slot + 1.
+#[derive(Clone, Debug)]
+pub(super) struct Chains {
+    heads: Vec<u32>,
+    mask: u64,
+    linked: usize,
+}
+
+impl Chains {
+    /// Empty chains for at most so many slots.
+    pub(super) fn new(slots_max: u32) -> Self {
+        let buckets = (slots_max as usize).next_power_of_two();
+        Self { heads: vec![0; buckets], mask: buckets as u64 - 1, linked: 0 }
+    }
+
+    /// The first slot of a chain.
+    pub(super) fn first(&self, hash: u64) -> Link {
+        Link(self.heads[self.bucket(hash)])
+    }
+
+    /// Puts a slot at the front of its chain; returns the link that goes into it.
+    pub(super) fn link(&mut self, hash: u64, slot: SlotNumber) -> Link {
+        let bucket = self.bucket(hash);
+        self.linked += 1;
+        Link(core::mem::replace(&mut self.heads[bucket], slot.0 + 1))
+    }
+
+    /// Takes a slot off its chain: whoever stood before it leads to `next` from now on.
+    ///
+    /// # Panics
+    /// If it isn't on this chain.
+    pub(super) fn unlink(&mut self, hash: u64, slot: SlotNumber, next: Link, links: &mut impl Links) {
+        self.linked -= 1;
+        let bucket = self.bucket(hash);
+        let mut before = Link(self.heads[bucket]).slot();
+        if before == Some(slot) {
+            self.heads[bucket] = next.0;
+            return;
+        }
+        while let Some(this) = before {
+            let link = links.link_of(this);
+            if link.slot() == Some(slot) {
+                *link = next;
+                return;
+            }
+            before = link.slot();
+        }
+        panic!("slot {} is not linked under its id", slot.0);
+    }
+
+    /// How many slots stand on chains.
+    pub(super) fn linked_count(&self) -> usize {
+        self.linked
+    }
+
+    fn bucket(&self, hash: u64) -> usize {
+        (hash & self.mask) as usize
+    }
+}
+
+/// Where the links of slots are.
+pub(super) trait Links {
+    /// The link behind a slot.
+    fn link_of(&mut self, slot: SlotNumber) -> &mut Link;
+}
+
+/// What stands behind a slot in its chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Link(u32);
+
+impl Link {
+    /// The next slot, unless the chain ends here.
+    pub(super) fn slot(self) -> Option<SlotNumber> {
+        self.0.checked_sub(1).map(SlotNumber)
+    }
+}
