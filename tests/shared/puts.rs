@@ -245,6 +245,12 @@ fn numbered_word(store: &Store, id: ObjectId) -> u64 {
     u64::from_le_bytes(store.get(id, Timeout::NO_WAIT).unwrap()[..].try_into().unwrap())
 }
 
+fn numbered_words(store: &Store, id: ObjectId) -> u64 {
+    let buffer = store.get(id, Timeout::NO_WAIT).unwrap();
+    assert!(buffer.chunks_exact(8).all(|word| word == &buffer[..8]));
+    u64::from_le_bytes(buffer[..8].try_into().unwrap())
+}
+
 #[test]
 fn who_puts_nothing_for_a_while_gives_back_what_was_granted() {
     let daemon = Daemon::start();
@@ -254,6 +260,22 @@ fn who_puts_nothing_for_a_while_gives_back_what_was_granted() {
     eventually("the grants are taken back", || stats(&store)["memory"]["granted_bytes"] == 0);
     store.put(b"again", &CreateOptions::default()).unwrap();
     assert_eq!(number(&store, "totals/puts_ring"), 2);
+}
+
+#[test]
+fn a_full_cache_takes_puts_without_being_asked() {
+    let daemon = Daemon::with(&["--memory", "16MiB", "--when-full", "evict", "--populate", "none"]);
+    let store = Store::connect(daemon.socket()).unwrap();
+    let mut last = ObjectId::default();
+    for number in 0..50_000u64 {
+        last = store.put(&number.to_le_bytes().repeat(128), &CreateOptions::default()).unwrap();
+    }
+    assert_eq!(numbered_words(&store, last), 49_999);
+    let totals = stats(&store)["totals"].clone();
+    assert!(totals["puts_ring"].as_u64() > Some(45_000), "{totals}");
+    assert!(totals["evictions"].as_u64() > Some(30_000), "{totals}");
+    // What is kept ready for puts is little of what could be kept for gets.
+    assert!(number(&store, "objects/sealed") > 15_000);
 }
 
 #[test]

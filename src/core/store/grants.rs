@@ -21,6 +21,7 @@ use crate::Nanos;
 use crate::arena::window::largest_hole_without;
 use crate::clients::{ClientId, Ring};
 use crate::effect::{Effect, Refusal, Reply};
+use crate::eviction::WhenFull;
 use crate::residence::{Entry, Grant, Named, Residence};
 use crate::slot::{Move, SlotNumber, SlotTable, State};
 
@@ -53,9 +54,7 @@ impl Store {
         if ledger.pushing.state != Ring::Read {
             return Err(Refusal::Malformed("a grant is asked for without a ring to tell of it"));
         }
-        let count = count.min(self.grants_allowed(client, bytes));
-        let extents = (0..=GRANT_HALVINGS).find_map(|halved| self.arena.allocate_run(bytes, count >> halved));
-        let Some(extents) = extents else { return Ok(Reply::Done(0)) };
+        let Some(extents) = self.room_for_grants(turn, client, bytes, count) else { return Ok(Reply::Done(0)) };
         let mut grants = core::mem::take(&mut self.grants);
         grants.extend(extents.map(|extent| {
             let slot = self.slots.grant(extent, client, turn.now);
@@ -147,15 +146,37 @@ impl Store {
         [for_subscribers, self.idle_check].into_iter().flatten().min()
     }
 
-    /// How many more a client may be handed: memory that lies ready for one is not there for the others.
-    fn grants_allowed(&mut self, client: ClientId, bytes: u64) -> u32 {
+    /// Extents to hand out, from what is free; a cache drops objects for them, since that is what it would do for the
+    /// puts they are for.
+    fn room_for_grants<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        bytes: u64,
+        count: u32,
+    ) -> Option<impl Iterator<Item = Extent> + use<R>> {
         if !self.creates.is_empty() {
-            return 0;
+            return None;
         }
+        let share = self.arena.free_bytes() / SHARE_OF_FREE;
+        let allowed = count.min(self.grants_allowed(client, bytes, share));
+        let found = (0..=GRANT_HALVINGS).find_map(|halved| self.arena.allocate_run(bytes, allowed >> halved));
+        if found.is_some() || self.config.when_full != WhenFull::Evict {
+            return found;
+        }
+        let allowed = count.min(self.grants_allowed(client, bytes, self.config.capacity_bytes / SHARE_DROPPED_FOR));
+        let each = self.arena.reserved_bytes(Extent { bytes, ..Extent::default() });
+        let made = self.drop_for(turn, &[each * u64::from(allowed)])?;
+        made.into_iter().for_each(|extent| self.arena.free(extent));
+        self.arena.allocate_run(bytes, allowed)
+    }
+
+    /// How many more a client may be handed: memory that lies ready for one is not there for the others.
+    fn grants_allowed(&mut self, client: ClientId, bytes: u64, share_bytes: u64) -> u32 {
         let vacancies = self.slots.vacancies() / SHARE_OF_FREE as usize;
-        let room = (self.config.capacity_bytes / SHARE_OF_ALL).min(self.arena.free_bytes() / SHARE_OF_FREE);
         let Some(ledger) = self.clients.ledger(client) else { return 0 };
-        let bytes_left = room.min(CLIENT_BYTES_MAX).saturating_sub(ledger.pushing.granted_bytes);
+        let most = (self.config.capacity_bytes / SHARE_OF_ALL).min(CLIENT_BYTES_MAX);
+        let bytes_left = most.saturating_sub(ledger.pushing.granted_bytes).min(share_bytes);
         let each = self.arena.reserved_bytes(Extent { bytes, ..Extent::default() });
         let count = (bytes_left / each).min(vacancies as u64);
         (count as u32).min(GRANTS_MAX - ledger.pushing.granted_count)
@@ -331,6 +352,8 @@ fn still_granted(slots: &SlotTable, handle: Handle) -> Option<SlotNumber> {
 const CLIENT_BYTES_MAX: u64 = 16 << 20;
 /// The part of the arena that one client may be handed.
 const SHARE_OF_ALL: u64 = 16;
+/// The part of the arena that a cache drops at once, so that a client can be handed something.
+const SHARE_DROPPED_FOR: u64 = 256;
 /// The part of what is free, in bytes and in slots, that one client may be handed.
 const SHARE_OF_FREE: u64 = 8;
 /// How often a run that fits no hole is halved.

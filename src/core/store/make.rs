@@ -185,7 +185,7 @@ impl Store {
         Ok(Reply::Done(slots.len() as u32))
     }
 
-    /// Extents for all of them, dropping objects for it only where that is enough.
+    /// Extents for all of them: what is free, what was granted and not used, and what may be dropped, in this order.
     fn make_room<R: Residence>(&mut self, turn: &mut Turn<'_, R>, objects: &[Wanted]) -> Option<Vec<Extent>> {
         let sizes: Vec<u64> = objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).collect();
         if let Some(extents) = self.allocate_all(&sizes) {
@@ -196,6 +196,11 @@ impl Store {
         {
             return Some(extents);
         }
+        self.drop_for(turn, &sizes)
+    }
+
+    /// Extents of these sizes, dropping objects for them where that is enough.
+    pub(super) fn drop_for<R: Residence>(&mut self, turn: &mut Turn<'_, R>, sizes: &[u64]) -> Option<Vec<Extent>> {
         self.sweep(turn);
         self.note_recent(turn);
         self.pinned.clear();
@@ -203,13 +208,13 @@ impl Store {
         for _ in 0..RETRACT_TRIES_MAX {
             let candidates = self.recency.oldest_first().filter(|slot| !self.pinned.contains(*slot));
             let candidates = candidates.map(|slot| (slot, self.slots[slot].extent));
-            match plan(&self.arena, &sizes, candidates) {
-                Plan::Fits => return self.allocate_all(&sizes),
+            match plan(&self.arena, sizes, candidates) {
+                Plan::Fits => return self.allocate_all(sizes),
                 Plan::Impossible => return None,
                 Plan::Drop(window) => match turn.residence.retract(&window) {
                     Ok(()) => {
                         window.iter().for_each(|slot| self.drop_retracted(turn, *slot));
-                        let extents = self.allocate_all(&sizes);
+                        let extents = self.allocate_all(sizes);
                         assert!(extents.is_some(), "the plan made no room");
                         return extents;
                     }
