@@ -2,6 +2,8 @@
 
 mod creates;
 mod departures;
+mod grants;
+mod lies;
 mod shared;
 mod subscriptions;
 

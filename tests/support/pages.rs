@@ -27,6 +27,9 @@ pub(crate) struct Pages {
     expected: BTreeMap<ObjectId, u32>,
     wanted: bool,
     unpins_when_wanted: bool,
+    /// What clients tell at the very moment the store begins to wait for an object, or marks a client's slots.
+    told_when_expected: Vec<(ClientId, Entry)>,
+    told_when_revoked: Vec<(ClientId, Entry)>,
 }
 
 /// A change the core made, scans and pins left out.
@@ -71,6 +74,8 @@ impl Pages {
             expected: BTreeMap::new(),
             wanted: false,
             unpins_when_wanted: false,
+            told_when_expected: Vec::new(),
+            told_when_revoked: Vec::new(),
         }
     }
 
@@ -94,10 +99,15 @@ impl Pages {
     pub(crate) fn take_grant(&mut self, client: ClientId) -> Option<(Grant, Option<u32>)> {
         loop {
             let grant = self.handed.get_mut(&client)?.pop_front()?;
-            if self.granted.get(&grant.slot) == Some(&(grant.generation, false)) {
+            if self.is_granted(&grant) {
                 return Some((grant, self.pin(client, grant.slot, grant.generation)));
             }
         }
+    }
+
+    /// A slot is handed out, and nobody takes it back.
+    pub(crate) fn is_granted(&self, grant: &Grant) -> bool {
+        self.granted.get(&grant.slot) == Some(&(grant.generation, false))
     }
 
     /// Somebody waits for this id, so whoever puts it rings.
@@ -108,6 +118,16 @@ impl Pages {
     /// Whoever holds anything lets go at the very moment the store asks clients to ring.
     pub(crate) fn unpin_all_when_wanted(&mut self) {
         self.unpins_when_wanted = true;
+    }
+
+    /// A client tells this just before the store asks to be told of what somebody begins to wait for: without a sound.
+    pub(crate) fn tell_when_expected(&mut self, client: ClientId, entry: Entry) {
+        self.told_when_expected.push((client, entry));
+    }
+
+    /// A client tells this, and lets go of its slot, just before the store looks which slots are claimed.
+    pub(crate) fn tell_when_revoked(&mut self, client: ClientId, entry: Entry) {
+        self.told_when_revoked.push((client, entry));
     }
 
     /// Clients are asked to ring.
@@ -151,6 +171,12 @@ impl Pages {
         }
     }
 
+    /// A client clears its claims on what it was handed.
+    pub(crate) fn let_go(&mut self, client: ClientId, handle: Handle) {
+        let words = self.claims.get_mut(&client).into_iter().flatten();
+        words.filter(|claim| **claim == Some(handle)).for_each(|claim| *claim = None);
+    }
+
     /// The slot a claim is on, unless the claim is stale.
     fn claimed_slot(&self, handle: Handle) -> Option<SlotNumber> {
         let slot = SlotNumber(handle.slot);
@@ -180,6 +206,12 @@ impl Residence for Pages {
         for slot in slots {
             self.granted.entry(*slot).and_modify(|(_, revoking)| *revoking = true);
         }
+        for (client, entry) in std::mem::take(&mut self.told_when_revoked) {
+            self.tell(client, entry);
+            if let Entry::Put(handle, _) | Entry::Create(handle, _) = entry {
+                self.let_go(client, handle);
+            }
+        }
         for (whose, _, handle) in self.claims() {
             if let Some(slot) = self.claimed_slot(handle).filter(|_| whose == client) {
                 claimed.insert(slot);
@@ -192,6 +224,10 @@ impl Residence for Pages {
     }
 
     fn expect(&mut self, ids: &[ObjectId], expected: bool) {
+        if expected {
+            let told = std::mem::take(&mut self.told_when_expected);
+            told.into_iter().for_each(|(client, entry)| self.tell(client, entry));
+        }
         for id in ids {
             let count = self.expected.entry(*id).or_default();
             *count = if expected { *count + 1 } else { *count - 1 };
