@@ -257,6 +257,26 @@ fn what_is_told_between_the_mark_and_the_look_for_claims_is_not_lost() {
 }
 
 #[test]
+fn an_id_told_while_somebody_else_looks_for_room_under_it_is_taken() {
+    for full_table in [false, true] {
+        let mut store = roomy();
+        assert_eq!(store.granted(1, 64, 2), 2);
+        let grant = store.takes(1);
+        if full_table {
+            store.fill(100..197);
+        }
+        store.pages.tell_when_revoked(ClientId(1), put(1, 7, 64, &grant));
+        let object = |bytes| Wanted { id: own(1, 7), ..wanted(1, bytes) };
+        let objects = if full_table { vec![wanted(99, 64), object(64)] } else { vec![object(MIB - 64)] };
+        let answer = store.asks(2, 10, Verb::Create { timeout_ns: 0, objects });
+        assert_eq!(answer, [(2, 10, Reply::Refused(Refusal::Exists(own(1, 7))))], "full table: {full_table}");
+        assert_eq!(store.state_of(own(1, 7)), Some(ObjectState::Sealed));
+        assert_eq!(store.asks(2, 11, Verb::Delete { ids: vec![own(1, 7)] }), [(2, 11, Reply::Done(1))]);
+        assert_eq!(store.state_of(own(1, 7)), None);
+    }
+}
+
+#[test]
 fn what_the_dead_had_told_is_sealed_and_the_rest_is_free() {
     let mut store = roomy();
     assert_eq!(store.granted(1, 128, 4), 4);

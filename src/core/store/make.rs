@@ -108,9 +108,7 @@ impl Store {
             if wanted.metadata_bytes > METADATA_BYTES_MAX {
                 return Err(Refusal::Limit { what: "bytes of metadata", limit: METADATA_BYTES_MAX.into() });
             }
-            if self.slots.find(wanted.id).is_some() {
-                return Err(Refusal::Exists(wanted.id));
-            }
+            self.check_id(wanted)?;
             let bytes = wanted.bytes().unwrap_or(u64::MAX);
             asked = asked.saturating_add(bytes);
             needed = needed.saturating_add(self.arena.reserved_bytes(Extent { bytes, ..Extent::default() }));
@@ -124,11 +122,17 @@ impl Store {
         }
         if objects.len() > self.slots.vacancies() {
             self.take_back_all(turn);
+            objects.iter().try_for_each(|wanted| self.check_id(wanted))?;
         }
         if objects.len() > self.slots.vacancies() {
             return Err(Refusal::Limit { what: "objects in this store", limit: self.config.slots_max.into() });
         }
         Ok(())
+    }
+
+    /// Nobody has this id. Taking grants back reads rings, so who looked before that looks again behind it.
+    fn check_id(&self, wanted: &Wanted) -> Result<(), Refusal> {
+        self.slots.find(wanted.id).map_or(Ok(()), |_| Err(Refusal::Exists(wanted.id)))
     }
 
     /// Makes the objects if there is, or can be made, room for all of them; `None` if not.
@@ -138,7 +142,18 @@ impl Store {
         client: ClientId,
         objects: &[Wanted],
     ) -> Option<Result<Reply, Refusal>> {
-        let extents = self.make_room(turn, objects)?;
+        let sizes: Vec<u64> = objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).collect();
+        let mut extents = self.allocate_all(&sizes);
+        if extents.is_none() && self.take_back_all(turn) {
+            if let Err(refusal) = objects.iter().try_for_each(|wanted| self.check_id(wanted)) {
+                return Some(Err(refusal));
+            }
+            extents = self.allocate_all(&sizes);
+        }
+        let extents = match extents {
+            Some(extents) => extents,
+            None => self.drop_for(turn, &sizes)?,
+        };
         let slots: Vec<SlotNumber> = objects
             .iter()
             .zip(&extents)
@@ -185,21 +200,7 @@ impl Store {
         Ok(Reply::Done(slots.len() as u32))
     }
 
-    /// Extents for all of them: what is free, what was granted and not used, and what may be dropped, in this order.
-    fn make_room<R: Residence>(&mut self, turn: &mut Turn<'_, R>, objects: &[Wanted]) -> Option<Vec<Extent>> {
-        let sizes: Vec<u64> = objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).collect();
-        if let Some(extents) = self.allocate_all(&sizes) {
-            return Some(extents);
-        }
-        if self.take_back_all(turn)
-            && let Some(extents) = self.allocate_all(&sizes)
-        {
-            return Some(extents);
-        }
-        self.drop_for(turn, &sizes)
-    }
-
-    /// Extents of these sizes, dropping objects for them where that is enough.
+    /// Extents of these sizes, dropping objects for them only where that is enough.
     pub(super) fn drop_for<R: Residence>(&mut self, turn: &mut Turn<'_, R>, sizes: &[u64]) -> Option<Vec<Extent>> {
         self.sweep(turn);
         self.note_recent(turn);
