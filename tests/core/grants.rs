@@ -277,6 +277,17 @@ fn an_id_told_while_somebody_else_looks_for_room_under_it_is_taken() {
 }
 
 #[test]
+fn what_an_object_leaves_of_its_slot_serves_those_who_wait() {
+    let mut store = roomy();
+    assert_eq!(store.granted(1, 4096, 1), 1);
+    let grant = store.takes(1);
+    assert_eq!(store.create(2, 10, FOREVER, 10, MIB - 64), []);
+    store.tells(1, Entry::Put(handle(&grant), Named { evictable: false, ..named(1, 1, 64) }));
+    // It has not let go and rung yet; whatever happens, what it left is there.
+    assert_eq!(outcomes(&replies(store.happens(Event::Tick))), [(10, '+')]);
+}
+
+#[test]
 fn what_the_dead_had_told_is_sealed_and_the_rest_is_free() {
     let mut store = roomy();
     assert_eq!(store.granted(1, 128, 4), 4);

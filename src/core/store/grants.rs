@@ -297,11 +297,12 @@ impl Store {
     }
 
     fn shorten(&mut self, granted: Extent, bytes: u64) -> Extent {
+        let needed = self.arena.reserved_bytes(Extent { bytes, ..granted });
+        self.room_changed |= needed < self.arena.reserved_bytes(granted);
         if bytes == 0 {
             self.arena.free(granted);
             return Extent::default();
         }
-        let needed = self.arena.reserved_bytes(Extent { bytes, ..granted });
         if needed < self.arena.reserved_bytes(granted) {
             let (_, rest) = self.arena.split(granted, needed);
             self.arena.free(rest);
