@@ -59,6 +59,9 @@ pub struct Pushing {
     pub granted_count: u32,
     /// What those take.
     pub granted_bytes: u64,
+    /// Those of them in which it creates an object whose id somebody else took. It doesn't know, and writes there
+    /// without a claim.
+    pub in_vain: BTreeSet<SlotNumber>,
     /// When it was last handed one, or told of one.
     pub busy_at: Nanos,
 }
@@ -87,7 +90,8 @@ impl Clients {
     pub fn join(&mut self, client: ClientId, role: Role, pushes: bool) {
         let (unsealed, waiting) = (BTreeSet::new(), BTreeMap::new());
         let state = if pushes { Ring::Read } else { Ring::None };
-        let pushing = Pushing { state, granted: Vec::new(), granted_count: 0, granted_bytes: 0, busy_at: 0 };
+        let (granted, in_vain) = (Vec::new(), BTreeSet::new());
+        let pushing = Pushing { state, granted, granted_count: 0, granted_bytes: 0, in_vain, busy_at: 0 };
         let ledger = Ledger { role, connected: true, pushing, unsealed, pins: 0, waiting, waiting_bytes: 0 };
         let before = self.ledgers.insert(client, ledger);
         assert!(before.is_none(), "client {} joined twice", client.0);

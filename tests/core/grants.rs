@@ -369,6 +369,42 @@ fn what_was_created_over_the_socket_is_sealed_or_given_up_on_a_ring() {
 }
 
 #[test]
+fn a_put_whose_id_somebody_else_took_is_nobodys_and_keeps_its_place_while_it_is_claimed() {
+    let mut store = roomy();
+    let objects = vec![Wanted { id: own(1, 1), ..wanted(1, 64) }];
+    let theirs = created(&store.asks(2, 10, Verb::Create { timeout_ns: 0, objects }));
+    assert_eq!(store.granted(1, 64, 1), 1);
+    let grant = store.takes(1);
+    store.tells(1, put(1, 1, 64, &grant));
+    assert_eq!(store.happens(Event::Rung), []);
+    assert_eq!(store.state_of(own(1, 1)), Some(ObjectState::Created), "it is the other's");
+    // Whoever put it may read it by its place: that stays as it is as long as it is claimed.
+    assert_eq!(outcomes(&store.create(3, 11, 0, 11, MIB - 64)), [(11, '-')]);
+    store.lets_go(1, &grant);
+    created(&store.create(3, 12, 0, 12, MIB - 64));
+    assert_eq!(store.asks(2, 13, Verb::Seal { handles: vec![theirs] }), [(2, 13, Reply::Done(1))]);
+}
+
+#[test]
+fn who_creates_under_an_id_that_somebody_else_took_writes_into_memory_of_its_own() {
+    for ends in [Entry::Seal, Entry::Abort] {
+        let mut store = roomy();
+        let objects = vec![Wanted { id: own(1, 1), ..wanted(1, 64) }];
+        created(&store.asks(2, 10, Verb::Create { timeout_ns: 0, objects }));
+        assert_eq!(store.granted(1, 64, 1), 1);
+        let grant = store.takes(1);
+        store.tells(1, Entry::Create(handle(&grant), named(1, 1, 64)));
+        store.lets_go(1, &grant);
+        // Nobody told it, so it goes on writing: its place is nobody else's until it says that it is done.
+        assert_eq!(outcomes(&store.create(3, 11, 0, 11, MIB - 64)), [(11, '-')]);
+        store.tells(1, ends(handle(&grant)));
+        assert_eq!(store.happens(Event::Rung), [], "it lied to nobody");
+        assert_eq!(store.state_of(own(1, 1)), Some(ObjectState::Created), "it is the other's");
+        created(&store.create(3, 12, 0, 12, MIB - 64));
+    }
+}
+
+#[test]
 fn clients_that_tell_nothing_for_a_second_give_back_what_they_have() {
     let mut store = roomy();
     assert_eq!(store.granted(1, 64, 4), 4);

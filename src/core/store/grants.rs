@@ -19,7 +19,7 @@ use plasmad_wire::{Extent, Handle};
 use super::{Store, Turn};
 use crate::Nanos;
 use crate::arena::window::largest_hole_without;
-use crate::clients::{ClientId, Ring};
+use crate::clients::{ClientId, Ledger, Ring};
 use crate::effect::{Effect, Refusal, Reply};
 use crate::eviction::WhenFull;
 use crate::residence::{Entry, Grant, Named, Residence};
@@ -85,27 +85,30 @@ impl Store {
         if ledger.pushing.granted_count == 0 || ledger.pushing.state != Ring::Read {
             return;
         }
-        let handed = core::mem::take(&mut ledger.pushing.granted);
-        let slots: Vec<SlotNumber> = handed.iter().filter_map(|handle| self.still_granted(*handle)).collect();
+        let slots: Vec<SlotNumber> = granted_slots(&self.slots, ledger).collect();
         self.claimed.clear();
         turn.residence.revoke(client, &slots, &mut self.claimed);
         self.drain_one(turn, client);
-        let is_trusted = self.clients.ledger(client).is_some_and(|ledger| ledger.pushing.state == Ring::Read);
         for slot in slots {
             // What it told of in the meantime is an object now.
             if self.slots[slot].state != State::Granted {
                 continue;
             }
-            if is_trusted && !self.claimed.contains(slot) {
+            if self.claimed.contains(slot) || self.writes_unseen(client, slot) {
+                turn.residence.keep(slot);
+            } else {
                 self.take_back_one(turn, client, slot);
-                continue;
-            }
-            turn.residence.keep(slot);
-            let handle = self.slots.handle(slot);
-            if let Some(ledger) = self.clients.ledger(client) {
-                ledger.pushing.granted.push(handle);
             }
         }
+        if let Some(ledger) = self.clients.ledger(client) {
+            ledger.pushing.granted.retain(|handle| still_granted(&self.slots, *handle).is_some());
+        }
+    }
+
+    /// A client may write into a granted slot that it doesn't claim.
+    fn writes_unseen(&mut self, client: ClientId, slot: SlotNumber) -> bool {
+        let pushing = self.clients.ledger(client).map(|ledger| &ledger.pushing);
+        pushing.is_some_and(|pushing| pushing.state != Ring::Read || pushing.in_vain.contains(&slot))
     }
 
     /// A client is gone: nobody writes into its grants any more.
@@ -227,17 +230,20 @@ impl Store {
         match entry {
             Entry::Put(handle, named) => {
                 let slot = self.granted_slot(client, handle)?;
-                if self.name(turn, client, slot, &named)? {
+                if self.name(turn.now, client, slot, &named)? {
                     self.totals.puts_by_ring += 1;
                     self.appears(turn, slot);
                 }
             }
             Entry::Create(handle, named) => {
                 let slot = self.granted_slot(client, handle)?;
-                if self.name(turn, client, slot, &named)? {
+                if self.name(turn.now, client, slot, &named)? {
                     self.note_unsealed(client, slot);
+                } else if let Some(ledger) = self.clients.ledger(client) {
+                    ledger.pushing.in_vain.insert(slot);
                 }
             }
+            Entry::Seal(handle) | Entry::Abort(handle) if self.was_in_vain(client, handle) => self.room_changed = true,
             Entry::Seal(handle) => {
                 let slot = self.created_slot(client, handle)?;
                 self.totals.puts_by_ring += 1;
@@ -257,6 +263,13 @@ impl Store {
         slot.ok_or("its ring tells of a slot that it was not granted")
     }
 
+    /// A client is finished with an object that never was one: from here on its slot is like any that it was granted.
+    fn was_in_vain(&mut self, client: ClientId, handle: Handle) -> bool {
+        let slot = self.still_granted(handle);
+        let ledger = self.clients.ledger(client);
+        slot.zip(ledger).is_some_and(|(slot, ledger)| ledger.pushing.in_vain.remove(&slot))
+    }
+
     fn created_slot(&self, client: ClientId, handle: Handle) -> Result<SlotNumber, &'static str> {
         let is_its_own =
             |slot: &SlotNumber| self.slots[*slot].state == State::Created && self.slots[*slot].creator == client;
@@ -269,14 +282,9 @@ impl Store {
         still_granted(&self.slots, handle)
     }
 
-    /// Makes an object of a granted slot, and gives back what it doesn't fill; `false` if its id is taken.
-    fn name<R: Residence>(
-        &mut self,
-        turn: &mut Turn<'_, R>,
-        client: ClientId,
-        slot: SlotNumber,
-        named: &Named,
-    ) -> Result<bool, &'static str> {
+    /// Makes an object of a granted slot, and gives back what it doesn't fill. `false` if somebody else took its id: there
+    /// is nobody to tell, and since its client knows nothing of it, the slot stays granted until it is taken back.
+    fn name(&mut self, now: Nanos, client: ClientId, slot: SlotNumber, named: &Named) -> Result<bool, &'static str> {
         if named.id.as_bytes()[..8] != client.0.to_le_bytes() {
             return Err("its ring tells of an id that doesn't begin with its number");
         }
@@ -285,13 +293,11 @@ impl Store {
         let bytes = bytes.filter(|bytes| *bytes <= granted.bytes && named.metadata_bytes <= METADATA_BYTES_MAX);
         let bytes = bytes.ok_or("its ring tells of an object longer than its grant")?;
         if self.slots.find(named.id).is_some() {
-            // Somebody else took an id of this client's, whose put has returned: there is nobody to tell.
-            self.take_back_one(turn, client, slot);
             return Ok(false);
         }
         self.no_longer_granted(client, granted);
         let extent = self.shorten(granted, bytes);
-        self.slots.name(slot, named, extent, turn.now);
+        self.slots.name(slot, named, extent, now);
         self.totals.creates += 1;
         Ok(true)
     }
@@ -339,10 +345,13 @@ impl Store {
 
     /// The largest hole there would be if all grants were taken back.
     pub(super) fn largest_hole_bytes(&self) -> u64 {
-        let handed = self.clients.iter().flat_map(|(_, ledger)| &ledger.pushing.granted);
-        let granted = handed.filter_map(|handle| self.still_granted(*handle));
+        let granted = self.clients.iter().flat_map(|(_, ledger)| granted_slots(&self.slots, ledger));
         largest_hole_without(&self.arena, granted.map(|slot| self.slots[slot].extent))
     }
+}
+
+fn granted_slots(slots: &SlotTable, ledger: &Ledger) -> impl Iterator<Item = SlotNumber> {
+    ledger.pushing.granted.iter().filter_map(|handle| still_granted(slots, *handle))
 }
 
 fn still_granted(slots: &SlotTable, handle: Handle) -> Option<SlotNumber> {

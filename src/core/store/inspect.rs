@@ -189,6 +189,10 @@ impl Store {
                 ledger.pushing.granted_count,
                 "granted slots stand in their client's ledger"
             );
+            for slot in &ledger.pushing.in_vain {
+                let found = &self.slots[*slot];
+                assert_eq!((found.state, found.creator), (State::Granted, client), "a slot written in vain is granted");
+            }
             granted += u64::from(ledger.pushing.granted_count);
             unsealed += ledger.unsealed.len();
             waiting += ledger.waiting.len();
