@@ -17,12 +17,20 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use plasmad_wire::Extent;
 
+use super::span_set::{SpanSet, touched};
+
 /// The arena's map.
 #[derive(Clone, Debug)]
 pub struct Allocator {
     capacity_bytes: u64,
     used_bytes: u64,
     high_water_bytes: u64,
+    /// All that was ever allocated, rounding included.
+    allocated_bytes_total: u64,
+    /// Holes that are out of reach for a while.
+    withdrawn_bytes: u64,
+    /// Spans in which something was allocated since [`Self::forget_used_lately`].
+    used_lately: SpanSet,
     /// Every block by its offset.
     blocks: BTreeMap<u64, Block>,
     /// Every hole by its length, then its offset.
@@ -71,6 +79,9 @@ impl Allocator {
             capacity_bytes,
             used_bytes: 0,
             high_water_bytes: 0,
+            allocated_bytes_total: 0,
+            withdrawn_bytes: 0,
+            used_lately: SpanSet::new(capacity_bytes),
             blocks: BTreeMap::new(),
             holes: BTreeSet::new(),
         };
@@ -100,6 +111,8 @@ impl Allocator {
         }
         self.blocks.insert(offset, Block::used(offset, end - offset));
         self.used_bytes += end - offset;
+        self.allocated_bytes_total += end - offset;
+        self.used_lately.insert_all(touched(offset..end));
         self.high_water_bytes = self.high_water_bytes.max(end);
         Some(Extent { segment: 0, offset, bytes })
     }
@@ -163,6 +176,62 @@ impl Allocator {
         self.blocks.insert(cut, Block::used(cut, block.end() - cut));
         let head = Extent { bytes: head_bytes, ..extent };
         (head, Extent { offset: cut, bytes: extent.bytes - head_bytes, ..extent })
+    }
+
+    /// Puts a piece of a hole out of reach: it counts as free, and nothing is allocated in it.
+    ///
+    /// # Panics
+    /// If it isn't a piece of one hole.
+    pub fn withdraw(&mut self, extent: Extent) {
+        let (start, end) = (extent.offset, extent.offset + extent.bytes);
+        let hole = self.hole_around(start..end).unwrap_or_else(|| panic!("{extent:?} is no piece of a hole"));
+        self.remove_hole(hole.offset, hole.bytes);
+        if hole.offset < start {
+            self.insert_hole(hole.offset, start - hole.offset);
+        }
+        if end < hole.end() {
+            self.insert_hole(end, hole.end() - end);
+        }
+        self.blocks.insert(start, Block { offset: start, bytes: extent.bytes, is_hole: false });
+        self.withdrawn_bytes += extent.bytes;
+    }
+
+    /// Puts what was withdrawn back.
+    ///
+    /// # Panics
+    /// If it wasn't withdrawn.
+    pub fn restore(&mut self, extent: Extent) {
+        assert!(extent.bytes <= self.withdrawn_bytes, "{extent:?} is not withdrawn");
+        self.withdrawn_bytes -= extent.bytes;
+        self.used_bytes += extent.bytes;
+        self.free(extent);
+    }
+
+    /// The hole that a range lies in, if it lies in one.
+    pub fn hole_around(&self, bytes: core::ops::Range<u64>) -> Option<Block> {
+        let (_, block) = self.blocks.range(..=bytes.start).next_back()?;
+        (block.is_hole && bytes.end <= block.end()).then_some(*block)
+    }
+
+    /// Holes from a length on: the shorter ones first, as they are used, and of the same length by address.
+    pub fn holes_from(&self, bytes: u64) -> impl DoubleEndedIterator<Item = Block> {
+        let hole = |(bytes, offset): &(u64, u64)| Block { offset: *offset, bytes: *bytes, is_hole: true };
+        self.holes.range((bytes, 0)..).map(hole)
+    }
+
+    /// Spans in which something was allocated since the last [`Self::forget_used_lately`].
+    pub fn used_lately(&self) -> &SpanSet {
+        &self.used_lately
+    }
+
+    /// From here on counts as lately.
+    pub fn forget_used_lately(&mut self) {
+        self.used_lately.clear();
+    }
+
+    /// All that was ever allocated, rounding included.
+    pub fn allocated_bytes_total(&self) -> u64 {
+        self.allocated_bytes_total
     }
 
     /// The arena's size.
@@ -240,7 +309,7 @@ impl Allocator {
         }
         assert_eq!(end, self.capacity_bytes, "blocks reach the arena's end");
         assert_eq!(self.holes.len(), holes, "nothing but holes is listed");
-        assert_eq!(self.used_bytes, used, "used bytes are counted");
+        assert_eq!(self.used_bytes + self.withdrawn_bytes, used, "used bytes are counted");
     }
 
     /// The best hole for a request. A page-aligned request may not fit the first hole that is long enough; from
@@ -366,6 +435,30 @@ mod tests {
         assert_eq!(arena.used_bytes(), 768);
         arena.free(tail);
         assert_eq!(arena.hole_count(), 1);
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_free_and_out_of_reach() {
+        let mut arena = Allocator::new(4 * PAGE_BYTES);
+        let object = arena.allocate(64).unwrap();
+        let middle = Extent { segment: 0, offset: PAGE_BYTES, bytes: PAGE_BYTES };
+        arena.withdraw(middle);
+        arena.check_consistency();
+        assert_eq!((arena.used_bytes(), arena.free_bytes()), (64, 4 * PAGE_BYTES - 64));
+        assert_eq!(arena.allocate(2 * PAGE_BYTES).unwrap().offset, 2 * PAGE_BYTES);
+        assert!(!arena.fits(PAGE_BYTES));
+        arena.free(object);
+        arena.restore(middle);
+        arena.check_consistency();
+        assert_eq!(arena.largest_hole_bytes(), 2 * PAGE_BYTES);
+    }
+
+    #[test]
+    #[should_panic(expected = "is no piece of a hole")]
+    fn withdrawing_what_is_used_is_our_own_mistake() {
+        let mut arena = Allocator::new(PAGE_BYTES);
+        let object = arena.allocate(64).unwrap();
+        arena.withdraw(object);
     }
 
     #[test]
