@@ -8,6 +8,7 @@ use plasmad_wire::value::{GetStatus, ObjectState};
 use plasmad_wire::{Extent, Format, Handle, Location, ObjectId, Pin};
 
 use crate::Nanos;
+use crate::arena::Stretch;
 use crate::clients::ClientId;
 use crate::event::RequestTag;
 use crate::stats::Snapshot;
@@ -36,6 +37,12 @@ pub enum Effect {
         /// Whom.
         client: ClientId,
     },
+    /// Make a piece of the arena present, and tell by [`ErrandDone`](crate::Event::ErrandDone). Until then there is
+    /// no other errand.
+    Populate(Stretch),
+    /// Give a piece of the arena back to the system, and tell by [`ErrandDone`](crate::Event::ErrandDone). Until then
+    /// it belongs to nobody, and there is no other errand.
+    GiveBack(Extent),
 }
 
 /// An answer.

@@ -49,6 +49,11 @@ pub enum Event {
         /// Who is gone.
         client: ClientId,
     },
+    /// The shell made memory present, or gave it back, as it was told; or it couldn't.
+    ErrandDone {
+        /// If not, the like isn't tried any more.
+        succeeded: bool,
+    },
     /// Time has passed; deadlines are looked at and deleted objects nobody pins any more are freed.
     Tick,
 }

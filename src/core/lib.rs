@@ -34,6 +34,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 
+pub use arena::Upkeep;
 pub use clients::ClientId;
 pub use effect::{Effect, Refusal, Reply};
 pub use event::{Event, RequestTag, Verb};

@@ -38,7 +38,7 @@ pub struct Snapshot {
     pub granted_bytes: u64,
     /// The largest contiguous piece of the rest.
     pub largest_hole_bytes: u64,
-    /// The highest address ever used; population runs ahead of it.
+    /// The highest address ever used.
     pub high_water_bytes: u64,
     /// What pins keep in place.
     pub pinned_bytes: u64,

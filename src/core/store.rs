@@ -5,13 +5,15 @@
 //!
 //! This file holds the entrance and what all verbs share; the verbs stand in `store/`:
 //! `make` (create, seal, abort), `read` (get, release, wait, contains), `remove` (delete, evict, departures),
-//! `inspect` (stat, list, stats), `watch` (subscribe), `grants` (memory handed out ahead, and what clients tell of it).
+//! `inspect` (stat, list, stats), `watch` (subscribe), `grants` (memory handed out ahead, and what clients tell of it),
+//! `upkeep` (memory made present, and given back).
 
 mod grants;
 mod inspect;
 mod make;
 mod read;
 mod remove;
+mod upkeep;
 mod watch;
 
 use alloc::boxed::Box;
@@ -20,7 +22,7 @@ use alloc::vec::Vec;
 use plasmad_wire::Role;
 
 use crate::Nanos;
-use crate::arena::Allocator;
+use crate::arena::{Allocator, Spans, Upkeep};
 use crate::clients::{ClientId, Clients, Ledger};
 use crate::effect::{Effect, Refusal, Reply};
 use crate::event::{Event, RequestTag, Verb};
@@ -29,6 +31,7 @@ use crate::queue::{CreateQueue, Deadlines, GetWaits, Subscriptions, WaitKey, dis
 use crate::residence::{Entry, Grant, Residence};
 use crate::slot::{Move, SlotNumber, SlotSet, SlotTable};
 use crate::stats::Totals;
+use upkeep::Errand;
 
 /// What the store is made with.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +44,17 @@ pub struct Config {
     pub hash_seed: [u64; 2],
     /// What happens when a create finds no room.
     pub when_full: WhenFull,
+    /// What is done about memory that nobody uses.
+    pub upkeep: Upkeep,
 }
 
 /// Everything the store knows.
 pub struct Store {
     config: Config,
     arena: Allocator,
+    spans: Spans,
+    /// What the shell is doing about them.
+    errand: Option<Errand>,
     slots: SlotTable,
     clients: Clients,
     recency: Recency,
@@ -85,9 +93,12 @@ pub struct Store {
 impl Store {
     /// An empty store.
     pub fn new(config: Config) -> Self {
+        let arena = Allocator::new(config.capacity_bytes);
         Self {
             config,
-            arena: Allocator::new(config.capacity_bytes),
+            spans: Spans::new(config.upkeep, &arena),
+            arena,
+            errand: None,
             slots: SlotTable::new(config.slots_max, config.hash_seed),
             clients: Clients::default(),
             recency: Recency::new(),
@@ -125,19 +136,22 @@ impl Store {
             Event::Cancelled { client, number } => self.cancelled(turn, client, number),
             Event::ConnectionClosed { client } => self.connection_closed(turn, client),
             Event::ClientGone { client } => self.client_gone(turn, client),
+            Event::ErrandDone { succeeded } => self.errand_done(succeeded),
             Event::Tick => self.tick(turn),
         }
         if self.room_changed {
             self.room_changed = false;
             self.serve_creates(turn);
         }
+        self.keep_up(turn);
         #[cfg(debug_assertions)]
         self.check_counts();
     }
 
     /// When [`Event::Tick`] is wanted at the latest.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        [self.deadlines.next(), self.next_look_at_rings()].into_iter().flatten().min()
+        let deadlines = [self.deadlines.next(), self.next_look_at_rings(), self.spans.next_look()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// [`Event::Tick`] is wanted soon: deleted objects may have lost their last pin.
@@ -145,7 +159,7 @@ impl Store {
         self.sweep_due
     }
 
-    /// The highest address ever used; population runs ahead of it.
+    /// The highest address ever used.
     pub fn high_water_bytes(&self) -> u64 {
         self.arena.high_water_bytes()
     }

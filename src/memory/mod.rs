@@ -3,13 +3,13 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `residence` | the core's port, over index and client pages |
-//! | `population` | pages made present ahead of use, by a thread of low priority |
+//! | `upkeep` | pages made present ahead of use and given back, by a thread of low priority |
 //! | `machine` | what the machine and its cgroups can give |
 
 pub mod machine;
-mod population;
 mod residence;
+mod upkeep;
 
-pub use population::Population;
-pub(crate) use population::RESERVE_BYTES;
 pub use residence::SharedMemory;
+pub(crate) use upkeep::RESERVE_BYTES;
+pub use upkeep::{Errand, Errands, upkeep};

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::UnixListener;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use plasmad_core::{ClientId, Config as CoreConfig, Effect, Event, Store};
 use plasmad_shm::peer;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -43,7 +43,7 @@ use super::connection::Connection;
 use super::limits::{self as bounds, Overdue};
 use super::refusals;
 use crate::config::Config;
-use crate::memory::{Population, SharedMemory};
+use crate::memory::{self, Errands, SharedMemory};
 
 /// Everything the engine has.
 pub(crate) struct Engine {
@@ -54,7 +54,7 @@ pub(crate) struct Engine {
     clients: Clients,
     store: Store,
     memory: SharedMemory,
-    population: Population,
+    errands: Errands,
     clock: Clock,
     store_id: [u8; 16],
     own_uid: u32,
@@ -98,12 +98,13 @@ impl Engine {
             slots_max: config.objects_max,
             hash_seed,
             when_full: config.when_full.into(),
+            upkeep: memory::upkeep(config.populate),
         };
         listener.set_nonblocking(true)?;
         let mut listener = UnixListener::from_std(listener);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let population = Population::start(config.populate, arena.try_clone()?, config.memory_bytes)?;
+        let errands = Errands::start(arena.try_clone()?, Waker::new(poll.registry(), UPKEEP)?)?;
         let watched = watch_for_stop(&poll, &config, keeper)?;
         Ok(Self {
             poll,
@@ -112,7 +113,7 @@ impl Engine {
             clients: Clients::default(),
             store: Store::new(core),
             memory: SharedMemory::new(arena, config.objects_max, store_id, hash_seed)?,
-            population,
+            errands,
             clock: Clock::start(),
             store_id,
             own_uid: nix::unistd::geteuid().as_raw(),
@@ -136,6 +137,8 @@ impl Engine {
     /// Serves until it is told to stop.
     pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
+        // The first errand: memory is made present before anybody comes.
+        self.tell(Event::Tick);
         loop {
             let timeout = self.until_next_turn();
             match self.poll.poll(&mut events, timeout) {
@@ -147,6 +150,7 @@ impl Engine {
                 match Source::of(event.token()) {
                     Source::Listener => self.more_to_accept = true,
                     Source::Stop => stop = true,
+                    Source::Upkeep => self.hear_of_errand(),
                     Source::Process(client) => self.ended.push_back(client),
                     Source::Connection(key) => {
                         if event.is_writable() {
@@ -171,7 +175,6 @@ impl Engine {
             self.accept(end);
             self.tick();
             self.settle();
-            self.population.keep_ahead(self.store.high_water_bytes(), self.config.memory_bytes);
             if stop {
                 return self.drain();
             }
@@ -211,6 +214,12 @@ impl Engine {
         self.close_deaf(now);
     }
 
+    fn hear_of_errand(&mut self) {
+        if let Some(succeeded) = self.errands.done() {
+            self.tell(Event::ErrandDone { succeeded });
+        }
+    }
+
     fn tell(&mut self, event: Event) {
         let now = self.clock.now();
         self.store.handle(now, event, &mut self.memory, &mut self.effects);
@@ -243,6 +252,7 @@ impl Engine {
 enum Source {
     Listener,
     Stop,
+    Upkeep,
     Connection(usize),
     Process(ClientId),
 }
@@ -252,6 +262,7 @@ impl Source {
         match token {
             LISTENER => Self::Listener,
             STOP => Self::Stop,
+            UPKEEP => Self::Upkeep,
             Token(number) => match (number - FIRST_TOKEN) % 2 {
                 0 => Self::Connection((number - FIRST_TOKEN) / 2),
                 _ => Self::Process(ClientId(((number - FIRST_TOKEN) / 2) as u64)),
@@ -288,8 +299,10 @@ fn random_bytes() -> io::Result<[u8; 32]> {
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const LISTENER: Token = Token(0);
 const STOP: Token = Token(1);
+/// The thread that looks after memory is back from an errand.
+const UPKEEP: Token = Token(2);
 /// Connections have even numbers from here on, by their key; processes odd ones, by their client's number.
-const FIRST_TOKEN: usize = 2;
+const FIRST_TOKEN: usize = 4;
 const HELLO: u16 = 1;
 /// For clients that don't take the answer that plasmad is stopping.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);

@@ -6,9 +6,10 @@ mod grants;
 mod lies;
 mod shared;
 mod subscriptions;
+mod upkeep;
 
 use plasmad_core::event::{Payload, Wanted};
-use plasmad_core::{ClientId, Config, Effect, Event, Nanos, Reply, RequestTag, Store, Verb, WhenFull};
+use plasmad_core::{ClientId, Config, Effect, Event, Nanos, Reply, RequestTag, Store, Upkeep, Verb, WhenFull};
 use plasmad_wire::{Format, Handle, ObjectId, Role};
 
 use crate::support::Pages;
@@ -18,13 +19,20 @@ struct Fixture {
     store: Store,
     pages: Pages,
     now: Nanos,
+    /// What the shell is sent for.
+    errand: Option<Effect>,
 }
 
 impl Fixture {
     /// An empty store of so many bytes, with clients 1 to 3.
     fn new(capacity_bytes: u64, when_full: WhenFull) -> Self {
-        let config = Config { capacity_bytes, slots_max: 100, hash_seed: [1, 2], when_full };
-        let mut fixture = Self { store: Store::new(config), pages: Pages::new(16), now: 0 };
+        Self::with_upkeep(capacity_bytes, when_full, Upkeep::NONE)
+    }
+
+    /// The same, where the shell is sent on errands; the first is there when the first client is.
+    fn with_upkeep(capacity_bytes: u64, when_full: WhenFull, upkeep: Upkeep) -> Self {
+        let config = Config { capacity_bytes, slots_max: 100, hash_seed: [1, 2], when_full, upkeep };
+        let mut fixture = Self { store: Store::new(config), pages: Pages::new(16), now: 0, errand: None };
         for client in 1..=3 {
             fixture.happens(Event::ClientJoined { client: ClientId(client), role: Role::Writer, pushes: true });
         }
@@ -34,6 +42,9 @@ impl Fixture {
     fn happens(&mut self, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.store.handle(self.now, event, &mut self.pages, &mut effects);
+        for errand in effects.iter().filter(|it| matches!(it, Effect::Populate(_) | Effect::GiveBack(_))) {
+            assert_eq!(self.errand.replace(errand.clone()), None, "one errand at a time");
+        }
         effects
     }
 
@@ -89,7 +100,7 @@ impl Fixture {
 fn replies(effects: Vec<Effect>) -> Vec<(u64, u64, Reply)> {
     let reply = |effect| match effect {
         Effect::Reply { client, tag, reply } => Some((client.0, tag.number, reply)),
-        Effect::Forget { .. } | Effect::Expel { .. } => None,
+        Effect::Forget { .. } | Effect::Expel { .. } | Effect::Populate(_) | Effect::GiveBack(_) => None,
     };
     effects.into_iter().filter_map(reply).collect()
 }

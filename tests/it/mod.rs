@@ -10,6 +10,7 @@
 //! | `users` | readers can't write, strangers can't enter |
 //! | `starting`, `stopping` | one daemon on one path; every end is clean, or says what was lost |
 //! | `sealed` | what is sealed stays as it is |
+//! | `memory` | what the daemon takes, and gives back |
 //! | `verbs` | every verb of the Rust client, with its errors |
 //! | `requests` | order, pieces, and requests that make no sense |
 //! | `command_*` | the command line: what it prints, how it exits |
@@ -21,6 +22,7 @@ mod command_failures;
 mod command_objects;
 mod command_stats;
 pub(crate) mod helpers;
+mod memory;
 pub(crate) mod numbers;
 pub(crate) mod raw;
 mod requests;

@@ -1,6 +1,6 @@
 //! Drives the core and the model side by side and compares after every operation.
 
-use plasmad_core::{ClientId, Config, Effect, Event, Nanos, RequestTag, Store, Verb, WhenFull};
+use plasmad_core::{ClientId, Config, Effect, Event, Nanos, RequestTag, Store, Upkeep, Verb, WhenFull};
 use plasmad_wire::{Handle, ObjectId, Role};
 
 use super::faulty::{Fault, Faulty};
@@ -41,7 +41,13 @@ struct Driver {
 impl Driver {
     fn new(seed: u64, fault: Fault) -> Self {
         let when_full = [WhenFull::Spill, WhenFull::Evict, WhenFull::Refuse][(seed % 3) as usize];
-        let config = Config { capacity_bytes: CAPACITY_BYTES, slots_max: SLOTS, hash_seed: [seed, 1], when_full };
+        let config = Config {
+            capacity_bytes: CAPACITY_BYTES,
+            slots_max: SLOTS,
+            hash_seed: [seed, 1],
+            when_full,
+            upkeep: Upkeep::NONE,
+        };
         Self {
             store: Store::new(config),
             model: Model::new(config, PIN_WORDS),

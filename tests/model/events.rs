@@ -35,6 +35,7 @@ impl Model {
             }
             Event::ConnectionClosed { client } => self.connection_closed(said, client)?,
             Event::ClientGone { client } => self.client_gone(said, client)?,
+            Event::ErrandDone { .. } => unreachable!("nobody is sent on errands"),
             Event::Tick => self.tick(said)?,
         }
         self.serve_creates(said)

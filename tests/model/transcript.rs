@@ -40,7 +40,7 @@ impl Transcript {
                 let room = matches!(reply, Reply::Created(_) | Reply::Done(_) | Reply::Refused(Refusal::FillFailed(_)));
                 room.then_some(reply)
             }
-            Effect::Reply { .. } | Effect::Forget { .. } | Effect::Expel { .. } => None,
+            _ => None,
         })
     }
 

@@ -1,5 +1,7 @@
 //! Gets without the daemon, against a real one: what they pin stays, what they release is noticed, and a client that
-//! ruins its own page ruins nothing else.
+//! ruins its own page ruins nothing else. And memory that goes back, under objects that stay.
+
+mod upkeep;
 
 mod puts;
 

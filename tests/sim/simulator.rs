@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use plasmad_core::effect::Got;
 use plasmad_core::{
-    ClientId, Config, Effect, Event, Nanos, Refusal, Reply, RequestTag, Residence, Store, Verb, WhenFull,
+    ClientId, Config, Effect, Event, Nanos, Refusal, Reply, RequestTag, Residence, Store, Upkeep, Verb, WhenFull,
 };
 use plasmad_wire::limits::FOREVER;
 use plasmad_wire::{Extent, Handle, ObjectId, Pin, Role};
@@ -70,7 +70,13 @@ struct Simulator {
 impl Simulator {
     fn new(seed: u64, fault: Fault) -> Self {
         let when_full = [WhenFull::Evict, WhenFull::Spill, WhenFull::Evict, WhenFull::Refuse][(seed % 4) as usize];
-        let config = Config { capacity_bytes: CAPACITY_BYTES, slots_max: SLOTS, hash_seed: [1, seed], when_full };
+        let config = Config {
+            capacity_bytes: CAPACITY_BYTES,
+            slots_max: SLOTS,
+            hash_seed: [1, seed],
+            when_full,
+            upkeep: Upkeep::NONE,
+        };
         let mut liar = Liar::new(seed, SLOTS, PIN_WORDS);
         liar.retracts_blindly = fault == Fault::RetractsBlindly;
         Self {
@@ -174,7 +180,7 @@ impl Simulator {
                 self.liar.alive.remove(client);
                 self.unsealed.retain(|_, (whose, _)| whose != client);
             }
-            Event::Cancelled { .. } | Event::Rung | Event::Tick => {}
+            Event::Cancelled { .. } | Event::Rung | Event::ErrandDone { .. } | Event::Tick => {}
         }
         let mut effects = Vec::new();
         self.store.handle(self.now, self.distorted(event.clone()), &mut self.liar, &mut effects);

@@ -6,13 +6,18 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 /// If it never does.
-pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + DEADLINE;
+pub(crate) fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    until_within(DEADLINE, what, found)
+}
+
+/// The same for what takes long by its nature.
+pub(crate) fn until_within<T>(patience: Duration, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + patience;
     loop {
         if let Some(found) = found() {
             return found;
         }
-        assert!(Instant::now() < give_up, "still waiting after {DEADLINE:?}: {what}");
+        assert!(Instant::now() < give_up, "still waiting after {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -32,6 +32,7 @@ impl Store {
         {
             return self.answer(turn, client, tag, answer);
         }
+        let timeout_ns = self.create_timeout_ns(timeout_ns);
         if timeout_ns == 0 {
             let shortage = self.shortage(turn, client, &objects);
             return self.answer(turn, client, tag, Err(Refusal::Full(shortage)));
@@ -202,6 +203,9 @@ impl Store {
 
     /// Extents of these sizes, dropping objects for them only where that is enough.
     pub(super) fn drop_for<R: Residence>(&mut self, turn: &mut Turn<'_, R>, sizes: &[u64]) -> Option<Vec<Extent>> {
+        if self.is_giving_back() {
+            return None;
+        }
         self.sweep(turn);
         self.note_recent(turn);
         self.pinned.clear();

@@ -7,6 +7,7 @@ use plasmad_core::{ClientId, Effect, Event, Nanos};
 use plasmad_wire::Response;
 
 use super::Engine;
+use crate::memory::Errand;
 use crate::server::connection::Phase;
 use crate::server::report::{Surroundings, document};
 use crate::server::{dispatch, limits as bounds, subscriptions};
@@ -31,6 +32,8 @@ impl Engine {
                         self.expelled.push((key, why));
                     }
                 }
+                Effect::Populate(stretch) => self.errands.send(Errand::Populate(stretch)),
+                Effect::GiveBack(extent) => self.errands.send(Errand::GiveBack(extent)),
                 Effect::Forget { client } => {
                     if let Some(client) = self.clients.remove(client) {
                         let _ = self.poll.registry().deregister(&mut SourceFd(&client.process.as_raw_fd()));
@@ -47,7 +50,7 @@ impl Engine {
             uptime_seconds: self.clock.now() as f64 / 1e9,
             keeper_pid: self.keeper_pid,
             present_bytes: self.memory.present_bytes().unwrap_or(0),
-            population_done: self.population.is_done(),
+            population_done: self.store.is_populated(),
             dropped_total: self.clients.dropped_total,
             fast: self.clients.fast(),
             gets_shared: self.memory.own_pins_total(),

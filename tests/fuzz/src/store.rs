@@ -13,7 +13,7 @@ use plasmad_core::effect::Got;
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::residence::Record;
 use plasmad_core::{
-    ClientId, Config, Effect, Event, Nanos, Reply, RequestTag, Residence, SlotNumber, Store, Verb, WhenFull,
+    ClientId, Config, Effect, Event, Nanos, Reply, RequestTag, Residence, SlotNumber, Store, Upkeep, Verb, WhenFull,
 };
 use plasmad_wire::limits::FOREVER;
 use plasmad_wire::{Extent, Format, Handle, ObjectId, Pin, Role};
@@ -66,7 +66,13 @@ struct World {
 
 impl World {
     fn new(when_full: WhenFull) -> Self {
-        let config = Config { capacity_bytes: CAPACITY_BYTES, slots_max: SLOTS, hash_seed: [1, 2], when_full };
+        let config = Config {
+            capacity_bytes: CAPACITY_BYTES,
+            slots_max: SLOTS,
+            hash_seed: [1, 2],
+            when_full,
+            upkeep: Upkeep::NONE,
+        };
         Self {
             store: Store::new(config),
             pages: Pages::new(PIN_WORDS),

@@ -1,0 +1,125 @@
+//! What the daemon takes from the machine: its own heap, and the files of shared memory it made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use plasmad_client::testing::Daemon;
+use plasmad_client::{CreateOptions, Store, Timeout};
+use serde_json::Value;
+
+use crate::support::until::{DEADLINE, until, until_within};
+
+#[test]
+#[ignore = "takes 3 GiB of memory, and more than the minute after which unused memory goes back"]
+fn memory_goes_back_when_nobody_used_it_for_a_minute() {
+    let daemon = Daemon::with(&["--memory", "4GiB"]);
+    let store = Store::connect(daemon.socket()).expect("connect");
+    until("memory is ready ahead of use", || populated(&store).1.then_some(()));
+    assert!((AHEAD_BYTES..AHEAD_BYTES + (64 << 20)).contains(&populated(&store).0), "{:?}", populated(&store));
+    let object = vec![7; 1 << 20];
+    let ids: Vec<_> = (0..2048).map(|_| store.put(&object, &CreateOptions::default()).expect("room")).collect();
+    until_within(5 * DEADLINE, "memory is ready ahead of use again", || populated(&store).1.then_some(()));
+    let full = Memory::of(engine_pid(&store));
+    assert!(full.files["plasmad-arena"] >= 2 << 30, "{full:?}");
+    assert_eq!(store.delete(&ids).expect("delete"), 2048);
+    let goes_back = || {
+        let now = Memory::of(engine_pid(&store));
+        (now.files["plasmad-arena"] < AHEAD_BYTES + SPAN_BYTES).then_some(now)
+    };
+    let back = until_within(Duration::from_secs(200), "the memory goes back", goes_back);
+    let [full, left, allowed] = [full.total(), back.total(), back.allowed()].map(|bytes| bytes >> 20);
+    println!("{full} MiB when 2 GiB are stored; a while after all was deleted {left} MiB, {allowed} allowed: {back:?}");
+    assert!(left <= allowed);
+    assert!(back.files["plasmad-arena"] >= AHEAD_BYTES, "what is kept ahead of use stays: {back:?}");
+    // It is as good as before.
+    let id = store.put(&object, &CreateOptions::default()).expect("room");
+    assert_eq!(&store.get(id, Timeout::NO_WAIT).expect("it is there")[..], &object[..]);
+}
+
+#[test]
+fn a_thousand_clients_that_did_one_get_and_are_idle_take_little() {
+    let daemon = Daemon::with(&["--memory", "64MiB", "--populate", "none"]);
+    let first = Store::connect(daemon.socket()).expect("connect");
+    let id = first.put(b"an object", &CreateOptions::default()).expect("room");
+    let engine = engine_pid(&first);
+    let before = Memory::of(engine);
+    let clients: Vec<Store> = (0..CLIENTS)
+        .map(|_| {
+            let client = Store::connect(daemon.socket()).expect("connect");
+            assert_eq!(&client.get(id, Timeout::NO_WAIT).expect("it is there")[..], b"an object");
+            client
+        })
+        .collect();
+    let after = Memory::of(engine);
+    let each = (after.total() - before.total()) / CLIENTS;
+    let of = |name: &str| (after.part(name) - before.part(name)) / CLIENTS;
+    println!(
+        "each of {CLIENTS} idle clients: {each} bytes: {} of heap, {} of its page",
+        of("heap"),
+        of("plasmad-client")
+    );
+    assert!(each <= 64 << 10, "{each} bytes for each client: {before:?} {after:?}");
+    // Clients that got nothing would have taken nothing either.
+    let stats: Value = serde_json::from_str(&first.stats_json().expect("stats")).expect("JSON");
+    assert_eq!((&stats["totals"]["gets_shared"], &stats["clients"]["fast"]), (&CLIENTS.into(), &(CLIENTS + 1).into()));
+    drop(clients);
+}
+
+/// What a process takes: anonymous memory, and what is present of the memory files it has open, by name.
+#[derive(Debug)]
+struct Memory {
+    heap: u64,
+    files: BTreeMap<String, u64>,
+}
+
+impl Memory {
+    fn of(process: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("its anonymous memory");
+        let heap: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        let mut files = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for fd in fs::read_dir(format!("/proc/{process}/fd")).expect("its descriptors").flatten() {
+            let name = fs::read_link(fd.path()).unwrap_or_default();
+            let Some(name) = name.to_str().and_then(|name| name.strip_prefix("/memfd:")) else { continue };
+            let Ok(file) = fs::metadata(fd.path()) else { continue };
+            // The same file may be open twice.
+            if seen.insert(file.ino()) {
+                *files.entry(name.trim_end_matches(" (deleted)").to_owned()).or_default() += 512 * file.blocks();
+            }
+        }
+        assert!(files.contains_key("plasmad-arena"), "no arena among {files:?}");
+        Self { heap: heap << 10, files }
+    }
+
+    fn total(&self) -> u64 {
+        self.heap + self.files.values().sum::<u64>()
+    }
+
+    fn part(&self, name: &str) -> u64 {
+        if name == "heap" { self.heap } else { self.files[name] }
+    }
+
+    /// When nothing is stored: a tenth more than what is kept ahead of use, and the index.
+    fn allowed(&self) -> u64 {
+        (AHEAD_BYTES + self.files["plasmad-index"]) / 10 * 11
+    }
+}
+
+/// Memory the arena takes, and whether that is as it should be.
+fn populated(store: &Store) -> (u64, bool) {
+    let stats: Value = serde_json::from_str(&store.stats_json().expect("stats")).expect("JSON");
+    let memory = &stats["memory"];
+    (memory["populated_bytes"].as_u64().expect("a number"), memory["population_done"] == true)
+}
+
+fn engine_pid(store: &Store) -> u32 {
+    let stats: Value = serde_json::from_str(&store.stats_json().expect("stats")).expect("JSON");
+    stats["engine_pid"].as_u64().expect("a number") as u32
+}
+
+const AHEAD_BYTES: u64 = 1 << 30;
+const SPAN_BYTES: u64 = 2 << 20;
+const CLIENTS: u64 = 1000;
