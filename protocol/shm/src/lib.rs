@@ -4,12 +4,13 @@
 //! |---|---|
 //! | [`memfd`] | sealed memory files: made by the daemon, checked by clients |
 //! | [`mapping`] | whole files mapped, and the two kinds of object bytes in them |
+//! | `map` | mappings that huge pages fit into |
 //! | [`words`] | a mapped file as bounded atomic words |
 //! | [`index`] | the index of sealed objects, written by the daemon alone, read by clients |
 //! | [`page`] | a client's page: its claims |
 //! | `ordering` | a store and a full fence as one step |
 //! | [`copy`] | the one place that copies payloads |
-//! | [`populate`] | making pages present ahead of use |
+//! | [`populate`] | making pages present ahead of use, small or huge ones, and giving them back |
 //! | [`fd_passing`] | descriptors over Unix sockets |
 //! | [`fork`] | is this still the process that made it |
 //! | [`peer`] | who is at the other end, and is it alive |
@@ -21,6 +22,7 @@ pub mod copy;
 pub mod fd_passing;
 pub mod fork;
 pub mod index;
+mod map;
 pub mod mapping;
 pub mod memfd;
 mod ordering;

@@ -6,31 +6,28 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use memmap2::{MmapOptions, MmapRaw};
-use nix::errno::Errno;
-
 use crate::copy;
+use crate::map::{Access, Advice, Map};
 
 /// A file mapped for reading.
 #[derive(Debug)]
 pub struct ReadMapping {
-    map: MmapRaw,
+    map: Map,
 }
 
 /// A file mapped for reading and writing.
 #[derive(Debug)]
 pub struct WriteMapping {
-    map: MmapRaw,
+    map: Map,
 }
 
 impl ReadMapping {
     /// Maps the first `bytes` bytes.
     pub fn new(fd: impl AsFd, bytes: u64) -> io::Result<Self> {
-        let map = options(bytes)?.map_raw_read_only(fd.as_fd().as_raw_fd())?;
-        Ok(Self { map })
+        Ok(Self { map: Map::new(fd, 0, bytes, Access::Read)? })
     }
 
     /// The bytes of a sealed extent that this process has pinned, as the store named it; `None` if it doesn't lie in
@@ -46,7 +43,7 @@ impl ReadMapping {
     /// Where the mapping starts.
     #[inline]
     pub fn as_ptr(&self) -> *const u8 {
-        self.map.as_ptr()
+        self.map.as_mut_ptr()
     }
 
     /// Its length.
@@ -59,8 +56,7 @@ impl ReadMapping {
 impl WriteMapping {
     /// Maps the first `bytes` bytes.
     pub fn new(fd: impl AsFd, bytes: u64) -> io::Result<Self> {
-        let map = options(bytes)?.map_raw(fd.as_fd().as_raw_fd())?;
-        Ok(Self { map })
+        Ok(Self { map: Map::new(fd, 0, bytes, Access::Write)? })
     }
 
     /// Its length.
@@ -71,9 +67,7 @@ impl WriteMapping {
 
     /// Leaves the mapping out of children that are forked from here on.
     pub fn keep_from_children(&self) -> io::Result<()> {
-        // SAFETY: the range is exactly this mapping; the call changes no bytes and no access of this process.
-        let result = unsafe { libc::madvise(self.map.as_mut_ptr().cast(), self.map.len(), libc::MADV_DONTFORK) };
-        Errno::result(result).map(drop).map_err(io::Error::from)
+        self.map.advise(0, self.map.len(), Advice::KeepFromChildren)
     }
 
     /// Writes into an unsealed extent of this client's, as the store named it; `false` if it doesn't lie in the mapping.
@@ -139,13 +133,6 @@ impl DerefMut for UnsealedBytes {
         // that an unsealed extent is its creator's alone, and this value isn't cloned.
         unsafe { std::slice::from_raw_parts_mut(self.start(), self.bytes) }
     }
-}
-
-fn options(bytes: u64) -> io::Result<MmapOptions> {
-    let bytes = usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mut options = MmapOptions::new();
-    options.len(bytes).no_reserve_swap();
-    Ok(options)
 }
 
 /// The offset as an index, if the range lies inside a mapping of this length.

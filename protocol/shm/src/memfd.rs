@@ -14,10 +14,24 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod, fstat};
 
+use crate::map::reserve_huge_pages;
+
 /// Makes a file of `bytes` zero bytes: mode 0400, so that another uid can't reopen a read-only descriptor for
 /// writing, and fd seals SHRINK, GROW and SEAL.
 pub fn create(name: &str, bytes: u64) -> io::Result<OwnedFd> {
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    make(name, bytes, MFdFlags::empty())
+}
+
+/// The same of reserved huge pages, so that each of its bytes can be had; an error if so many are not free. The length
+/// is a multiple of [`HUGE_PAGE_BYTES`](crate::populate::HUGE_PAGE_BYTES). Such a file can be mapped and punched, and not written with write(2).
+pub fn create_huge(name: &str, bytes: u64) -> io::Result<OwnedFd> {
+    let fd = make(name, bytes, MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_2MB)?;
+    reserve_huge_pages(&fd, bytes)?;
+    Ok(fd)
+}
+
+fn make(name: &str, bytes: u64, kind: MFdFlags) -> io::Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING | kind;
     // Kernels before 6.3 don't know the flag; with vm.memfd_noexec=2 it is demanded.
     let no_exec = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     let fd = match memfd_create(name, flags | no_exec) {
@@ -78,6 +92,8 @@ fn wanted_seals() -> SealFlag {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::map::{Access, HUGE_PAGE_BYTES, Map};
+    use crate::populate;
 
     #[test]
     fn a_file_keeps_its_length_and_takes_no_more_seals() {
@@ -87,6 +103,24 @@ mod tests {
         assert!(fcntl(&fd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE)).is_err());
         let file = File::from(fd);
         assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
+    }
+
+    #[test]
+    fn a_file_of_huge_pages_is_sealed_like_any_other_or_refused_for_want_of_them() {
+        let huge = HUGE_PAGE_BYTES as u64;
+        match create_huge("test", 2 * huge) {
+            Ok(fd) => {
+                assert_eq!(check_seals(&fd).unwrap(), 2 * huge);
+                assert_eq!(mode(fd.as_fd()).unwrap(), 0o400);
+                populate::write(&fd, huge - 2, b"hello").unwrap();
+                let map = Map::new(reopen_read_only(fd.as_fd()).unwrap(), 0, 2 * huge, Access::Read).unwrap();
+                assert_eq!(map.as_mut_ptr() as u64 % huge, 0);
+                populate::punch_hole(&fd, huge, huge).unwrap();
+            }
+            Err(error) => println!("no reserved huge pages here: {error}"),
+        }
+        // More than any machine has.
+        assert!(create_huge("test", 1 << 46).is_err());
     }
 
     #[test]
