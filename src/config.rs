@@ -37,6 +37,8 @@ pub struct Config {
     pub when_full: FullPolicy,
     /// Which pages are made present before they are used.
     pub populate: Populate,
+    /// Whether memory is made of huge pages.
+    pub huge_pages: HugePages,
     /// How many objects there can be.
     pub objects_max: u32,
     /// Who may connect besides the daemon's own user.
@@ -69,6 +71,17 @@ pub enum Populate {
     All,
     /// Leave it to whoever touches a page first.
     None,
+}
+
+/// `--huge-pages`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
+pub enum HugePages {
+    /// Make them of memory that is ready ahead of use, where the kernel can.
+    Auto,
+    /// Take the arena from the huge pages reserved on this machine, or don't serve.
+    Always,
+    /// Make none.
+    Never,
 }
 
 /// `--log-format`.

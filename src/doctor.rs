@@ -82,7 +82,7 @@ pub fn examine(settings: &Settings) -> Vec<Check> {
         system::descriptors(system.descriptors_hard),
         system::kernel(&system.release),
         memory::population(&memory),
-        memory::huge_pages(&memory.huge),
+        memory::huge_pages(&memory.huge, daemon.memory()),
         memory::memfd(&memory.memfd),
         folders::socket_dir(&folders::SocketFolder::look(&socket)),
     ];

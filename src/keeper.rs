@@ -29,8 +29,8 @@ use plasmad_shm::memfd;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::Config;
-use crate::config::check::check_socket_path;
+use crate::config::check::{check_huge_pages, check_socket_path};
+use crate::config::{Config, HugePages};
 use crate::error::{Exit, Failure};
 use crate::size;
 pub(crate) use handover::{READY, receive as receive_handover};
@@ -42,11 +42,12 @@ pub(crate) const ENGINE: &str = "engine";
 /// Serves until the engine ends. Prints the ready line to standard output, and to `ready` if there is one.
 pub fn serve(config: &Config, ready: Option<OwnedFd>) -> Result<(), Failure> {
     check_socket_path(&config.socket)?;
+    check_huge_pages(config)?;
     raise_descriptor_limit();
     let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD]).map_err(|error| Failure::file("signals", error))?;
     let _lock = Lock::take(&config.socket)?;
     let (listener, _socket) = listen(config)?;
-    let arena = memfd::create("plasmad-arena", config.memory_bytes)
+    let arena = make_arena(config)
         .map_err(|error| Failure::new(Exit::Usage, "MemoryUnavailable", format!("no memory for the arena: {error}")))?;
     let (mut engine, mut channel) = start_engine().map_err(|error| Failure::file("starting the engine", error))?;
     let started = handover::send(&channel, config, listener.as_fd(), arena.as_fd());
@@ -56,6 +57,13 @@ pub fn serve(config: &Config, ready: Option<OwnedFd>) -> Result<(), Failure> {
         announce(&line, ready).map_err(|error| Failure::file("the ready line", error))?;
     }
     watch(&mut engine, signals)
+}
+
+fn make_arena(config: &Config) -> io::Result<OwnedFd> {
+    match config.huge_pages {
+        HugePages::Always => memfd::create_huge("plasmad-arena", config.memory_bytes),
+        HugePages::Auto | HugePages::Never => memfd::create("plasmad-arena", config.memory_bytes),
+    }
 }
 
 /// What `serve` prints when it serves.

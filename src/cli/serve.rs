@@ -10,7 +10,7 @@ use super::output::Output;
 use crate::config::keys::{LOG_LEVELS, OBJECTS_MAX};
 use crate::config::layers::{self, Layer, Setting};
 use crate::config::value::Value;
-use crate::config::{Config, FullPolicy, Key, LogFormat, Populate, Settings, check, print};
+use crate::config::{Config, FullPolicy, HugePages, Key, LogFormat, Populate, Settings, check, print};
 use crate::error::Failure;
 use crate::keeper;
 use crate::size::{self, Size};
@@ -31,6 +31,9 @@ pub(super) struct Serve {
     /// Which memory is made ready before it is used [default: ahead]
     #[arg(long, value_name = "HOW", value_enum)]
     populate: Option<Populate>,
+    /// Whether memory is made of huge pages [default: auto]
+    #[arg(long, value_name = "WHEN", value_enum)]
+    huge_pages: Option<HugePages>,
     /// How many objects there can be; each takes 68 bytes of index when it is used [default: 1048576]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(OBJECTS_MAX)))]
     max_objects: Option<u32>,
@@ -101,6 +104,7 @@ impl Serve {
             (Key::Memory, self.memory.map(Value::Memory)),
             (Key::WhenFull, word(Key::WhenFull, self.when_full)),
             (Key::Populate, word(Key::Populate, self.populate)),
+            (Key::HugePages, word(Key::HugePages, self.huge_pages)),
             (Key::MaxObjects, self.max_objects.map(Value::Count)),
             (Key::ReaderUid, ids(&self.reader_uid)),
             (Key::ReaderGid, ids(&self.reader_gid)),
@@ -170,10 +174,10 @@ mod tests {
 
     #[test]
     fn what_flags_say_is_what_the_same_words_say_in_a_file() {
-        let line = "--memory 1GiB --when-full refuse --populate none --max-objects 9 --reader-uid 1 --reader-uid 2 \
+        let line = "--memory 1GiB --when-full refuse --populate none --huge-pages never --max-objects 9 --reader-uid 1 --reader-uid 2 \
             --reader-gid 3 --writer-uid 4,5 --writer-gid 6 --no-spill --log-level debug --log-format json";
         let serve = Serve::from_arg_matches(&command().get_matches_from(line.split_whitespace())).unwrap();
-        let text = "socket = '/s'\nmemory = '1GiB'\nwhen-full = 'refuse'\npopulate = 'none'\nmax-objects = 9\n\
+        let text = "socket = '/s'\nmemory = '1GiB'\nwhen-full = 'refuse'\npopulate = 'none'\nhuge-pages = 'never'\nmax-objects = 9\n\
             reader-uid = [1, 2]\nreader-gid = [3]\nwriter-uid = [4, 5]\nwriter-gid = [6]\nno-spill = true\n\
             log-level = 'debug'\nlog-format = 'json'";
         let values = |layer: Layer| layer.into_iter().map(|(key, it)| (key, it.value)).collect::<Vec<_>>();

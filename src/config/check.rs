@@ -8,15 +8,35 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
+use plasmad_shm::populate::HUGE_PAGE_BYTES;
 use plasmad_wire::limits::SOCKET_PATH_BYTES_MAX;
 
-use super::Config;
-use crate::error::Failure;
+use super::{Config, HugePages};
+use crate::error::{Exit, Failure};
+use crate::memory::machine;
 
 /// What `--check-config` looks at: all that `serve` would find wrong before it serves.
 pub fn check(config: &Config) -> Result<(), Failure> {
     check_socket_path(&config.socket)?;
+    check_huge_pages(config)?;
     check_folder(&config.socket)
+}
+
+/// Where the arena is to be made of reserved huge pages, there are enough of them.
+pub(crate) fn check_huge_pages(config: &Config) -> Result<(), Failure> {
+    if config.huge_pages != HugePages::Always {
+        return Ok(());
+    }
+    enough_huge_pages(config.memory_bytes / HUGE_PAGE_BYTES as u64, machine::huge_pages_free())
+}
+
+fn enough_huge_pages(needed: u64, free: u64) -> Result<(), Failure> {
+    if needed <= free {
+        return Ok(());
+    }
+    let what = format!("huge-pages always takes {needed} reserved huge pages of 2 MiB, and {free} are free");
+    let hint = format!("reserve more: sysctl vm.nr_hugepages={needed}; or ask for less --memory, or --huge-pages auto");
+    Err(Failure::new(Exit::Usage, "MemoryUnavailable", what).hint(hint))
 }
 
 /// The socket's path can be one, and nothing else is in its place.
@@ -66,4 +86,18 @@ pub(crate) fn try_socket(folder: &Path) -> io::Result<()> {
     let through = format!("/proc/self/fd/{}", folder.as_raw_fd());
     let made = tempfile::Builder::new().prefix(".plasmad-doctor-").make_in(through, |path| UnixListener::bind(path))?;
     made.close()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_reserved_huge_pages_are_refused_with_the_command_that_reserves_them() {
+        assert!(enough_huge_pages(512, 512).is_ok());
+        let failure = enough_huge_pages(512, 511).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message.contains("takes 512") && failure.message.contains("511 are free"), "{failure}");
+        assert!(failure.hint.contains("sysctl vm.nr_hugepages=512"), "{failure}");
+    }
 }

@@ -17,6 +17,8 @@ pub enum Key {
     WhenFull,
     /// Which memory is made ready before it is used.
     Populate,
+    /// Whether memory is made of huge pages.
+    HugePages,
     /// How many objects there can be.
     MaxObjects,
     /// Users who may look and get.
@@ -37,11 +39,12 @@ pub enum Key {
 
 impl Key {
     /// All of them, in the order they are printed.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Socket,
         Self::Memory,
         Self::WhenFull,
         Self::Populate,
+        Self::HugePages,
         Self::MaxObjects,
         Self::ReaderUid,
         Self::ReaderGid,
@@ -59,6 +62,7 @@ impl Key {
             Self::Memory => "memory",
             Self::WhenFull => "when-full",
             Self::Populate => "populate",
+            Self::HugePages => "huge-pages",
             Self::MaxObjects => "max-objects",
             Self::ReaderUid => "reader-uid",
             Self::ReaderGid => "reader-gid",
@@ -82,6 +86,7 @@ impl Key {
             Self::Memory => Kind::Memory,
             Self::WhenFull => Kind::Word(&["spill", "evict", "refuse"]),
             Self::Populate => Kind::Word(&["ahead", "all", "none"]),
+            Self::HugePages => Kind::Word(&["auto", "always", "never"]),
             Self::MaxObjects => Kind::Count { min: 1, max: OBJECTS_MAX },
             Self::ReaderUid | Self::ReaderGid | Self::WriterUid | Self::WriterGid => Kind::Ids,
             Self::NoSpill => Kind::Switch,
@@ -97,6 +102,7 @@ impl Key {
             Self::Memory => Value::Memory(Size::Percent(30)),
             Self::WhenFull => Value::Word("spill"),
             Self::Populate => Value::Word("ahead"),
+            Self::HugePages => Value::Word("auto"),
             Self::MaxObjects => Value::Count(1 << 20),
             Self::ReaderUid | Self::ReaderGid | Self::WriterUid | Self::WriterGid => Value::Ids(Vec::new()),
             Self::NoSpill => Value::Switch(false),
@@ -176,7 +182,7 @@ mod tests {
         for (written, key) in meant {
             assert_eq!(Key::nearest(written), Some(key), "{written}");
         }
-        for strange in ["", "x", "frobnicate", "spill-dir", "huge-pages"] {
+        for strange in ["", "x", "frobnicate", "spill-dir", "recover"] {
             assert_eq!(Key::nearest(strange), None, "{strange}");
         }
     }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use plasmad_shm::populate::HUGE_PAGE_BYTES;
 
 use super::keys::Key;
 use super::layers::{self, Layer, Setting, Source, merge};
 use super::value::Value;
-use super::{Access, Config, file};
+use super::{Access, Config, HugePages, file};
 use crate::error::{Exit, Failure};
 use crate::memory::machine::{self, Bound};
 use crate::size::{self, Size};
@@ -44,6 +45,7 @@ impl Settings {
             memory_bytes: self.memory_bytes(&machine::limit())?,
             when_full: self.word(Key::WhenFull),
             populate: self.word(Key::Populate),
+            huge_pages: self.huge_pages(),
             objects_max: match &self.get(Key::MaxObjects).value {
                 Value::Count(count) => *count,
                 other => unfit(Key::MaxObjects, other),
@@ -63,16 +65,20 @@ impl Settings {
         })
     }
 
-    /// The arena's size: whole pages, and no more than the machine can ever give.
+    /// The arena's size: whole pages, huge ones if it is to be made of them, and no more than the machine can ever give.
     pub fn memory_bytes(&self, limit: &Bound) -> Result<u64, Failure> {
         let Setting { value, source } = self.get(Key::Memory);
         let asked = match value {
             Value::Memory(asked) => *asked,
             other => unfit(Key::Memory, other),
         };
+        let page_bytes = match self.huge_pages() {
+            HugePages::Always => HUGE_PAGE_BYTES as u64,
+            HugePages::Auto | HugePages::Never => PAGE_BYTES,
+        };
         let bytes = match asked {
-            Size::Bytes(bytes) => bytes.checked_next_multiple_of(PAGE_BYTES).unwrap_or(u64::MAX),
-            Size::Percent(percent) => limit.bytes / 100 * u64::from(percent) / PAGE_BYTES * PAGE_BYTES,
+            Size::Bytes(bytes) => bytes.checked_next_multiple_of(page_bytes).unwrap_or(u64::MAX),
+            Size::Percent(percent) => limit.bytes / 100 * u64::from(percent) / page_bytes * page_bytes,
         };
         let naming = source.naming(Key::Memory);
         if bytes > limit.bytes {
@@ -87,6 +93,11 @@ impl Settings {
             );
         }
         Ok(bytes)
+    }
+
+    /// Whether memory is made of huge pages.
+    pub fn huge_pages(&self) -> HugePages {
+        self.word(Key::HugePages)
     }
 
     fn word<T: ValueEnum>(&self, key: Key) -> T {
@@ -163,9 +174,10 @@ mod tests {
         let variants = |key: Key| match key {
             Key::WhenFull => FullPolicy::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect(),
             Key::Populate => Populate::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect(),
+            Key::HugePages => HugePages::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect(),
             _ => LogFormat::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect(),
         };
-        for key in [Key::WhenFull, Key::Populate, Key::LogFormat] {
+        for key in [Key::WhenFull, Key::Populate, Key::HugePages, Key::LogFormat] {
             assert_eq!(words(key), of_type(variants(key)));
         }
     }
@@ -176,6 +188,17 @@ mod tests {
         assert_eq!(bytes(Size::Bytes(70_000)), 73_728);
         assert_eq!(bytes(Size::Bytes(1 << 30)), 1 << 30);
         assert_eq!(bytes(Size::Percent(50)), (1_073_741_824 / 100 * 50) / 4096 * 4096);
+    }
+
+    #[test]
+    fn memory_of_huge_pages_is_whole_huge_pages() {
+        let bytes = |size: Size| {
+            let huge = Setting::flag(Value::Word("always"));
+            let flags = Layer::from([(Key::Memory, Setting::flag(Value::Memory(size))), (Key::HugePages, huge)]);
+            Settings::new(flags, Layer::new(), Layer::new()).memory_bytes(&limit(1 << 30)).unwrap()
+        };
+        assert_eq!(bytes(Size::Bytes(3_000_000)), 4 << 20);
+        assert_eq!(bytes(Size::Percent(50)) % (2 << 20), 0);
     }
 
     #[test]

@@ -11,10 +11,17 @@ use plasmad_wire::limits::PROTOCOL_VERSION;
 
 use super::{Check, Verdict};
 
+/// What a daemon says of its arena.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    pub(super) present_bytes: u64,
+    pub(super) huge_bytes: u64,
+}
+
 /// What was seen at the socket.
 pub(super) enum Seen {
     /// It answers.
-    Answers { pid: u32, version: String },
+    Answers { pid: u32, version: String, memory: Option<Memory> },
     /// Nobody listens.
     Absent(String),
     /// Somebody listens and doesn't answer.
@@ -39,14 +46,15 @@ impl Seen {
         let options = Options::new().socket(socket).role(Role::Reader).label("plasmad doctor");
         let give_up = Instant::now() + PATIENCE;
         let answered = options.connect_timeout(PATIENCE).connect().and_then(|store| {
-            store.with_interrupt(Arc::new(move || Instant::now() >= give_up)).ping()?;
-            store.welcome()
+            let store = store.with_interrupt(Arc::new(move || Instant::now() >= give_up));
+            store.ping()?;
+            Ok((store.welcome()?, store.stats_json().ok().and_then(|text| memory(&text))))
         });
         match answered {
-            Ok(welcome) if welcome.version != PROTOCOL_VERSION => {
+            Ok((welcome, _)) if welcome.version != PROTOCOL_VERSION => {
                 Self::Foreign(format!("it answers in protocol {}", welcome.version))
             }
-            Ok(welcome) => Self::Answers { pid, version: welcome.server_version },
+            Ok((welcome, memory)) => Self::Answers { pid, version: welcome.server_version, memory },
             Err(Error::Protocol { message }) => Self::Foreign(message),
             Err(Error::AccessDenied { message }) => Self::Refuses(message),
             Err(Error::Interrupted) => {
@@ -55,6 +63,20 @@ impl Seen {
             Err(error) => Self::Silent(error.to_string()),
         }
     }
+
+    /// What the daemon says of its arena, if one answers.
+    pub(super) fn memory(&self) -> Option<Memory> {
+        match self {
+            Self::Answers { memory, .. } => *memory,
+            Self::Absent(_) | Self::Silent(_) | Self::Refuses(_) | Self::Foreign(_) => None,
+        }
+    }
+}
+
+fn memory(stats: &str) -> Option<Memory> {
+    let stats: serde_json::Value = serde_json::from_str(stats).ok()?;
+    let number = |path: &str| stats.pointer(path).and_then(serde_json::Value::as_u64);
+    Some(Memory { present_bytes: number("/memory/populated_bytes")?, huge_bytes: number("/memory/huge_bytes")? })
 }
 
 pub(super) fn daemon(socket: &Path, seen: &Seen) -> Check {
@@ -105,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_daemon_that_is_not_there_or_not_ours_fails() {
-        let answers = |version: &str| Seen::Answers { pid: 7, version: version.to_owned() };
+        let answers = |version: &str| Seen::Answers { pid: 7, version: version.to_owned(), memory: None };
         assert_eq!(judged(&answers(env!("CARGO_PKG_VERSION"))), (Fine, Fine));
         assert_eq!(judged(&answers("9.9.9")), (Fine, Warn));
         assert_eq!(judged(&Seen::Absent("no such file".to_owned())), (Fail, Warn));
@@ -116,7 +138,7 @@ mod tests {
 
     #[test]
     fn both_versions_are_told() {
-        let check = version_match(&Seen::Answers { pid: 7, version: "9.9.9".to_owned() });
+        let check = version_match(&Seen::Answers { pid: 7, version: "9.9.9".to_owned(), memory: None });
         assert!(check.found.contains("9.9.9") && check.wanted.contains(env!("CARGO_PKG_VERSION")), "{check:?}");
     }
 }

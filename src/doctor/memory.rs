@@ -3,10 +3,12 @@
 use std::fs;
 use std::io;
 
+use plasmad_shm::populate::HUGE_PAGE_BYTES;
 use plasmad_shm::{memfd, populate};
 
+use super::daemon::Memory;
 use super::{Check, Verdict};
-use crate::config::Settings;
+use crate::config::{HugePages, Settings};
 use crate::error::Failure;
 use crate::memory::RESERVE_BYTES;
 use crate::memory::machine::{self, Bound};
@@ -25,12 +27,18 @@ pub(super) struct Facts {
 
 /// What was seen of huge pages.
 pub(super) struct Huge {
+    /// What `serve` would do.
+    wanted: HugePages,
+    /// 2 MiB of shared memory became one.
+    made: Result<(), String>,
     /// `/sys/kernel/mm/transparent_hugepage/shmem_enabled`; `None` where the kernel has no such pages.
     shmem_enabled: Option<String>,
-    /// MADV_COLLAPSE is there: Linux 6.1.
+    /// The kernel knows how to make one of memory that is there: Linux 6.1.
     collapses: bool,
     /// Reserved ones that nobody has.
     reserved_free: u64,
+    /// How many an arena made of them would take.
+    reserved_needed: u64,
 }
 
 impl Facts {
@@ -38,14 +46,16 @@ impl Facts {
         let limit = machine::limit();
         let asked = settings.memory_bytes(&limit);
         let tried = memfd::create("plasmad-doctor", TRIED_BYTES);
-        let (populated, memfd) = match tried {
+        let (populated, made, memfd) = match tried {
             Ok(fd) => {
                 let sealed = memfd::check_seals(&fd).map(|_| ()).map_err(|error| error.to_string());
-                (populate::populate(&fd, 0, TRIED_BYTES), sealed)
+                let made = populate::collapse(&fd, 0, TRIED_BYTES).map_err(|error| error.to_string());
+                (populate::populate(&fd, 0, TRIED_BYTES), made, sealed)
             }
-            Err(error) => (Err(io::Error::from(error.kind())), Err(error.to_string())),
+            Err(error) => (Err(io::Error::from(error.kind())), Err(error.to_string()), Err(error.to_string())),
         };
-        Self { limit, available: machine::available(), asked, populated, huge: Huge::look(), memfd }
+        let huge = Huge::look(settings, asked.as_ref().map_or(0, |bytes| *bytes), made);
+        Self { limit, available: machine::available(), asked, populated, huge, memfd }
     }
 
     /// What objects may take; what is on disk is measured against it.
@@ -55,16 +65,17 @@ impl Facts {
 }
 
 impl Huge {
-    fn look() -> Self {
+    fn look(settings: &Settings, asked_bytes: u64, made: Result<(), String>) -> Self {
         let read = |path: &str| fs::read_to_string(path).ok();
         let chosen = |text: String| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned());
         let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
+            wanted: settings.huge_pages(),
+            made,
             shmem_enabled: read("/sys/kernel/mm/transparent_hugepage/shmem_enabled").and_then(chosen),
             collapses: super::system::version(&release).is_some_and(|version| version >= (6, 1)),
-            reserved_free: read("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
-                .and_then(|text| text.trim().parse().ok())
-                .unwrap_or(0),
+            reserved_free: machine::huge_pages_free(),
+            reserved_needed: asked_bytes.div_ceil(HUGE_PAGE_BYTES as u64),
         }
     }
 }
@@ -109,25 +120,42 @@ pub(super) fn population(facts: &Facts) -> Check {
     verdict.ok()
 }
 
-pub(super) fn huge_pages(huge: &Huge) -> Check {
-    let wanted = "2 MiB pages for shared memory (this version works with 4 KiB pages all the same)";
-    let shmem = huge.shmem_enabled.as_deref();
-    let found = format!(
-        "shmem_enabled is {}, MADV_COLLAPSE is {}, {} reserved huge pages are free",
-        shmem.unwrap_or("not there"),
-        if huge.collapses { "there" } else { "not there" },
-        huge.reserved_free
-    );
-    let verdict = Verdict::new("huge_pages", found, wanted);
-    match shmem {
-        // Collapsing works even where shmem_enabled is "never".
-        Some("deny") => verdict.warn("echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled"),
-        Some(_) if huge.collapses => verdict.ok(),
-        Some("always" | "within_size" | "force") => verdict.ok(),
-        _ if huge.reserved_free > 0 => verdict.ok(),
-        Some(_) => verdict
-            .warn("use Linux 6.1 or newer, or: echo within_size > /sys/kernel/mm/transparent_hugepage/shmem_enabled"),
-        None => verdict.warn("use a kernel with CONFIG_TRANSPARENT_HUGEPAGE, or: sysctl vm.nr_hugepages=512"),
+/// What can be had, and what a daemon that serves already has got.
+pub(super) fn huge_pages(huge: &Huge, served: Option<Memory>) -> Check {
+    let found = match (huge.wanted, &huge.made) {
+        (HugePages::Always, _) => format!("{} reserved huge pages of 2 MiB are free", huge.reserved_free),
+        (HugePages::Auto | HugePages::Never, Ok(())) => "2.0 MiB of shared memory were made one huge page".to_owned(),
+        (HugePages::Auto | HugePages::Never, Err(error)) => {
+            let shmem = huge.shmem_enabled.as_deref().unwrap_or("not there");
+            format!("no huge page can be made of shared memory: {error}; shmem_enabled is {shmem}")
+        }
+    };
+    let has_some = served.is_some_and(|memory| memory.huge_bytes > 0);
+    let served = served.map(|memory| {
+        let (present, huge) = (size::display(memory.present_bytes), size::display(memory.huge_bytes));
+        format!("; of the daemon's {present}, {huge} are in huge pages")
+    });
+    let wanted = match huge.wanted {
+        HugePages::Always => format!("{} reserved huge pages of 2 MiB for the arena", huge.reserved_needed),
+        HugePages::Auto => "huge pages of 2 MiB (small ones do too, but each first touch of them costs)".to_owned(),
+        HugePages::Never => "none, as huge-pages is never".to_owned(),
+    };
+    let verdict = Verdict::new("huge_pages", found + &served.unwrap_or_default(), wanted);
+    match huge.wanted {
+        HugePages::Never => verdict.ok(),
+        // A daemon that serves already may have taken them.
+        HugePages::Always if huge.reserved_free >= huge.reserved_needed || has_some => verdict.ok(),
+        HugePages::Always => verdict
+            .fail(format!("sysctl vm.nr_hugepages={}, or: plasmad serve --huge-pages auto", huge.reserved_needed)),
+        HugePages::Auto if huge.made.is_ok() => verdict.ok(),
+        HugePages::Auto => verdict.warn(match huge.shmem_enabled.as_deref() {
+            None => {
+                "use a kernel with CONFIG_TRANSPARENT_HUGEPAGE; or sysctl vm.nr_hugepages=N and --huge-pages always"
+            }
+            Some("deny") => "echo never > /sys/kernel/mm/transparent_hugepage/shmem_enabled",
+            Some(_) if !huge.collapses => "use Linux 6.1 or newer; or sysctl vm.nr_hugepages=N and --huge-pages always",
+            Some(_) => "end something that takes memory: 2 MiB in one piece are hard to come by",
+        }),
     }
 }
 
@@ -154,13 +182,15 @@ mod tests {
             available: Bound { bytes: available, name: "what is left in cgroup /x".to_owned() },
             asked,
             populated: Ok(()),
-            huge: huge(Some("never"), true, 0),
+            huge: huge(HugePages::Auto, true, Some("never"), true),
             memfd: Ok(()),
         }
     }
 
-    fn huge(shmem_enabled: Option<&str>, collapses: bool, reserved_free: u64) -> Huge {
-        Huge { shmem_enabled: shmem_enabled.map(str::to_owned), collapses, reserved_free }
+    fn huge(wanted: HugePages, made: bool, shmem_enabled: Option<&str>, collapses: bool) -> Huge {
+        let made = if made { Ok(()) } else { Err("Invalid argument".to_owned()) };
+        let shmem_enabled = shmem_enabled.map(str::to_owned);
+        Huge { wanted, made, shmem_enabled, collapses, reserved_free: 7, reserved_needed: 8 }
     }
 
     #[test]
@@ -187,19 +217,39 @@ mod tests {
     }
 
     #[test]
-    fn huge_pages_that_cannot_be_had_are_a_warning_with_the_command() {
-        for fine in [huge(Some("never"), true, 0), huge(Some("always"), false, 0), huge(None, false, 3)] {
-            assert_eq!(huge_pages(&fine).status, Fine);
+    fn huge_pages_that_cannot_be_had_are_a_warning_with_what_to_do() {
+        let (auto, never) = (HugePages::Auto, HugePages::Never);
+        for fine in [huge(auto, true, Some("never"), true), huge(never, false, Some("deny"), true)] {
+            assert_eq!(huge_pages(&fine, None).status, Fine);
         }
         for (poor, fix) in [
-            (huge(Some("never"), false, 0), "6.1"),
-            (huge(Some("deny"), true, 0), "echo advise"),
-            (huge(None, true, 0), "vm.nr_hugepages"),
+            (huge(auto, false, Some("never"), false), "6.1"),
+            (huge(auto, false, Some("deny"), true), "echo never"),
+            (huge(auto, false, Some("never"), true), "in one piece"),
+            (huge(auto, false, None, true), "vm.nr_hugepages"),
         ] {
-            let check = huge_pages(&poor);
+            let check = huge_pages(&poor, None);
             assert_eq!(check.status, Warn);
-            assert!(check.fix.contains(fix), "{check:?}");
+            assert!(check.found.contains("Invalid argument") && check.fix.contains(fix), "{check:?}");
         }
+    }
+
+    #[test]
+    fn reserved_huge_pages_that_are_not_there_fail() {
+        let few = huge(HugePages::Always, true, Some("never"), true);
+        let check = huge_pages(&few, None);
+        assert_eq!(check.status, Fail);
+        assert!(check.found.starts_with("7 reserved") && check.fix.contains("vm.nr_hugepages=8"), "{check:?}");
+        let daemon = Memory { present_bytes: 1 << 30, huge_bytes: 1 << 30 };
+        assert_eq!(huge_pages(&few, Some(daemon)).status, Fine);
+        assert_eq!(huge_pages(&Huge { reserved_free: 8, ..few }, None).status, Fine);
+    }
+
+    #[test]
+    fn what_a_daemon_has_got_is_told() {
+        let memory = Memory { present_bytes: 3 << 30, huge_bytes: 1 << 30 };
+        let check = huge_pages(&huge(HugePages::Auto, true, Some("never"), true), Some(memory));
+        assert!(check.found.ends_with("of the daemon's 3.0 GiB, 1.0 GiB are in huge pages"), "{check:?}");
     }
 
     #[test]

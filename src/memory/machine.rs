@@ -37,6 +37,14 @@ pub fn available() -> Bound {
     levels.chain([machine]).min_by_key(|bound| bound.bytes).expect("the machine is always there")
 }
 
+/// Reserved huge pages of 2 MiB that nobody has or is promised.
+pub fn huge_pages_free() -> u64 {
+    let read =
+        |file: &str| -> Option<u64> { fs::read_to_string(Path::new(HUGE_PAGES).join(file)).ok()?.trim().parse().ok() };
+    let promised = read("resv_hugepages").unwrap_or(0);
+    read("free_hugepages").map_or(0, |free| free.saturating_sub(promised))
+}
+
 /// One directory of a cgroup hierarchy.
 struct Level {
     directory: PathBuf,
@@ -101,6 +109,8 @@ fn field(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
+
+const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 
 const VERSION_1: Files = Files {
     root: "/sys/fs/cgroup/memory",

@@ -8,13 +8,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+use nix::errno::Errno;
 use plasmad_core::residence::{Entry, FillFailed, Grant, Named, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
 use plasmad_shm::index::{IndexWriter, Place, SlotFields, SlotState, WAITERS, waiter_number};
-use plasmad_shm::memfd;
 use plasmad_shm::page;
 use plasmad_shm::page::{ClientPage, EntryKind, fence_before_scan};
+use plasmad_shm::{memfd, populate};
 use plasmad_wire::{Extent, Format, Handle, ObjectId, Pin};
 
 /// Arena, index and client pages.
@@ -106,10 +107,14 @@ impl SharedMemory {
 
 impl Residence for SharedMemory {
     fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed> {
-        let written = self
-            .arena
-            .write_all_at(data, extent.offset)
-            .and_then(|()| self.arena.write_all_at(metadata, extent.offset + data.len() as u64));
+        let write = |bytes: &[u8], offset: u64| match self.arena.write_all_at(bytes, offset) {
+            // A file of reserved huge pages can only be mapped.
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
+                populate::write(&self.arena, offset, bytes)
+            }
+            written => written,
+        };
+        let written = write(data, extent.offset).and_then(|()| write(metadata, extent.offset + data.len() as u64));
         written.map_err(|error| {
             tracing::error!("the arena can't be written: {error}");
             FillFailed

@@ -3,19 +3,28 @@
 //! It has the lowest priority and one errand at a time, of some milliseconds. Before it takes memory it looks whether
 //! the machine and every cgroup still have some: it fails with a sentence rather than have somebody killed, and is not
 //! sent for more.
+//!
+//! Free memory becomes huge pages where the kernel makes them: that takes no longer than as many small ones, and saves
+//! each client 511 of 512 first touches. Where one can't be had, small ones do.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::{fs::File, io, thread};
+use std::thread;
 
 use mio::Waker;
+use nix::errno::Errno;
 use plasmad_core::Upkeep;
-use plasmad_core::arena::Stretch;
+use plasmad_core::arena::{SPAN_BYTES, Stretch};
 use plasmad_shm::populate;
 use plasmad_wire::Extent;
 
-use crate::config::Populate;
+use crate::config::{HugePages, Populate};
 use crate::memory::machine;
 use crate::size;
 
@@ -33,26 +42,31 @@ pub enum Errand {
 pub struct Errands {
     sent: Sender<Errand>,
     done: Receiver<bool>,
+    huge_bytes: Arc<AtomicU64>,
 }
 
 impl Errands {
     /// Starts the thread. It wakes the engine when it is done with an errand.
-    pub fn start(arena: OwnedFd, waker: Waker) -> io::Result<Self> {
+    pub fn start(arena: OwnedFd, huge_pages: HugePages, waker: Waker) -> io::Result<Self> {
         let (sent, received) = channel();
         let (tell, done) = channel();
+        let huge_bytes = Arc::new(AtomicU64::new(0));
+        let counted = huge_bytes.clone();
+        let mut worker = Worker { arena: File::from(arena), huge_pages, huge: BTreeSet::new(), has_failed: false };
         thread::Builder::new().name("upkeep".to_owned()).spawn(move || {
             if let Err(error) = populate::lower_thread_priority() {
                 tracing::warn!("population runs at normal priority: {error}");
             }
-            let arena = File::from(arena);
             for errand in received {
+                let succeeded = worker.run(errand);
+                counted.store(worker.huge.len() as u64 * SPAN_BYTES, Relaxed);
                 // A closed channel or a poll that is gone: the engine ends.
-                if tell.send(run(&arena, errand)).is_err() || waker.wake().is_err() {
+                if tell.send(succeeded).is_err() || waker.wake().is_err() {
                     break;
                 }
             }
         })?;
-        Ok(Self { sent, done })
+        Ok(Self { sent, done, huge_bytes })
     }
 
     /// Sends the thread on its next errand.
@@ -65,43 +79,97 @@ impl Errands {
     pub fn done(&self) -> Option<bool> {
         self.done.try_recv().ok()
     }
+
+    /// How much of the arena was made huge pages and not given back since. The system may have split some of them,
+    /// which it does when memory is short.
+    pub fn huge_bytes(&self) -> u64 {
+        self.huge_bytes.load(Relaxed)
+    }
 }
 
 /// What the core is to do about memory that nobody uses.
-pub fn upkeep(populate: Populate) -> Upkeep {
-    match populate {
-        Populate::Ahead => Upkeep { ahead_bytes: AHEAD_BYTES, idle_ns: IDLE_NS },
-        Populate::All => Upkeep { ahead_bytes: u64::MAX, ..Upkeep::NONE },
-        Populate::None => Upkeep { ahead_bytes: 0, idle_ns: IDLE_NS },
-    }
+pub fn upkeep(populate: Populate, huge_pages: HugePages) -> Upkeep {
+    let idle_ns = match (populate, huge_pages) {
+        // Reserved huge pages are good for nothing else, and whoever got one given back would have it for good.
+        (Populate::All, _) | (_, HugePages::Always) => Upkeep::NONE.idle_ns,
+        (Populate::Ahead | Populate::None, HugePages::Auto | HugePages::Never) => IDLE_NS,
+    };
+    let ahead_bytes = match populate {
+        Populate::Ahead => AHEAD_BYTES,
+        Populate::All => u64::MAX,
+        Populate::None => 0,
+    };
+    Upkeep { ahead_bytes, idle_ns }
 }
 
-fn run(arena: &File, errand: Errand) -> bool {
-    match errand {
-        Errand::Populate(stretch) => {
-            let populated = make_present(arena, stretch);
-            if let Err(reason) = &populated {
-                let present = arena.metadata().map_or(0, |file| file.blocks() * 512);
-                tracing::warn!("population stops at {}: {reason}", size::display(present));
-            }
-            populated.is_ok()
-        }
-        Errand::GiveBack(extent) => {
-            let given_back = populate::punch_hole(arena, extent.offset, extent.bytes);
-            if let Err(error) = &given_back {
-                tracing::warn!("unused memory can't be given back: {error}");
-            }
-            given_back.is_ok()
-        }
-    }
+/// What the thread has.
+struct Worker {
+    arena: File,
+    huge_pages: HugePages,
+    /// Where the spans begin that were made huge pages.
+    huge: BTreeSet<u64>,
+    /// A huge page could not be had.
+    has_failed: bool,
 }
 
-fn make_present(arena: &File, stretch: Stretch) -> Result<(), String> {
-    let available = machine::available();
-    if available.bytes < stretch.bytes + RESERVE_BYTES {
-        return Err(format!("{} is down to {}", available.name, size::display(available.bytes)));
+impl Worker {
+    fn run(&mut self, errand: Errand) -> bool {
+        match errand {
+            Errand::Populate(stretch) => {
+                let populated = self.make_present(stretch);
+                if let Err(reason) = &populated {
+                    let present = self.arena.metadata().map_or(0, |file| file.blocks() * 512);
+                    tracing::warn!("population stops at {}: {reason}", size::display(present));
+                }
+                populated.is_ok()
+            }
+            Errand::GiveBack(extent) => {
+                let given_back = populate::punch_hole(&self.arena, extent.offset, extent.bytes);
+                match &given_back {
+                    Ok(()) => self.huge.retain(|span| !(extent.offset..extent.offset + extent.bytes).contains(span)),
+                    Err(error) => tracing::warn!("unused memory can't be given back: {error}"),
+                }
+                given_back.is_ok()
+            }
+        }
     }
-    populate::populate(arena, stretch.offset, stretch.bytes).map_err(|error| error.to_string())
+
+    fn make_present(&mut self, stretch: Stretch) -> Result<(), String> {
+        let available = machine::available();
+        // Reserved huge pages are set aside already.
+        if self.huge_pages != HugePages::Always && available.bytes < stretch.bytes + RESERVE_BYTES {
+            return Err(format!("{} is down to {}", available.name, size::display(available.bytes)));
+        }
+        if self.huge_pages == HugePages::Auto && stretch.is_free {
+            self.collapse(stretch);
+        }
+        // What is huge is present already, which takes no time.
+        populate::populate(&self.arena, stretch.offset, stretch.bytes).map_err(|error| error.to_string())
+    }
+
+    /// Makes huge pages of the whole spans of a stretch, or of as many as can be had.
+    fn collapse(&mut self, stretch: Stretch) {
+        let bytes = stretch.bytes / SPAN_BYTES * SPAN_BYTES;
+        let spans = || (stretch.offset..stretch.offset + bytes).step_by(SPAN_BYTES as usize);
+        if bytes > 0 && populate::collapse(&self.arena, stretch.offset, bytes).is_ok() {
+            return self.huge.extend(spans());
+        }
+        for span in spans() {
+            match populate::collapse(&self.arena, span, SPAN_BYTES) {
+                Ok(()) => drop(self.huge.insert(span)),
+                Err(error) => {
+                    if !std::mem::replace(&mut self.has_failed, true) {
+                        tracing::info!("huge pages can't be had: {error}; small ones do");
+                    }
+                    // This kernel, or the way it is set, never makes any.
+                    if error.raw_os_error() == Some(Errno::EINVAL as i32) {
+                        self.huge_pages = HugePages::Never;
+                        return;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// How far population runs ahead of use.
@@ -110,3 +178,15 @@ const AHEAD_BYTES: u64 = 1 << 30;
 const IDLE_NS: u64 = 60 * 1_000_000_000;
 /// What is always left to everybody else.
 pub(crate) const RESERVE_BYTES: u64 = 256 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_huge_pages_are_kept() {
+        assert_eq!(upkeep(Populate::None, HugePages::Always), Upkeep::NONE);
+        assert_eq!(upkeep(Populate::All, HugePages::Auto), Upkeep { ahead_bytes: u64::MAX, ..Upkeep::NONE });
+        assert_eq!(upkeep(Populate::None, HugePages::Never), Upkeep { ahead_bytes: 0, idle_ns: IDLE_NS });
+    }
+}

@@ -98,13 +98,14 @@ impl Engine {
             slots_max: config.objects_max,
             hash_seed,
             when_full: config.when_full.into(),
-            upkeep: memory::upkeep(config.populate),
+            upkeep: memory::upkeep(config.populate, config.huge_pages),
         };
         listener.set_nonblocking(true)?;
         let mut listener = UnixListener::from_std(listener);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let errands = Errands::start(arena.try_clone()?, Waker::new(poll.registry(), UPKEEP)?)?;
+        let waker = Waker::new(poll.registry(), UPKEEP)?;
+        let errands = Errands::start(arena.try_clone()?, config.huge_pages, waker)?;
         let watched = watch_for_stop(&poll, &config, keeper)?;
         Ok(Self {
             poll,

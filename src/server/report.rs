@@ -15,6 +15,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) keeper_pid: u32,
     pub(crate) present_bytes: u64,
     pub(crate) population_done: bool,
+    /// The arena's pages, where nothing makes larger ones of them.
+    pub(crate) page_bytes: u64,
+    /// What is in huge pages.
+    pub(crate) huge_bytes: u64,
     /// Connections closed because of what they sent, or didn't take.
     pub(crate) dropped_total: u64,
     /// Clients that map index and page.
@@ -81,8 +85,8 @@ fn memory(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value {
         "evictable_bytes": snapshot.evictable_bytes,
         "populated_bytes": around.present_bytes,
         "population_done": around.population_done,
-        "page_bytes": 4096,
-        "huge_bytes": 0,
+        "page_bytes": around.page_bytes,
+        "huge_bytes": around.huge_bytes,
     })
 }
 

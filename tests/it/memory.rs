@@ -5,10 +5,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
+use plasmad::memory::machine;
 use plasmad_client::testing::Daemon;
 use plasmad_client::{CreateOptions, Store, Timeout};
+use plasmad_shm::{memfd, populate};
 use serde_json::Value;
 
+use super::command::ran;
+use super::starting::serve;
 use crate::support::until::{DEADLINE, until, until_within};
 
 #[test]
@@ -36,6 +40,70 @@ fn memory_goes_back_when_nobody_used_it_for_a_minute() {
     // It is as good as before.
     let id = store.put(&object, &CreateOptions::default()).expect("room");
     assert_eq!(&store.get(id, Timeout::NO_WAIT).expect("it is there")[..], &object[..]);
+}
+
+#[test]
+fn memory_is_huge_pages_in_the_daemon_and_in_its_clients_where_the_kernel_makes_them() {
+    let tried = memfd::create("plasmad-test", SPAN_BYTES).expect("a memory file");
+    if let Err(error) = populate::collapse(&tried, 0, SPAN_BYTES) {
+        return println!("no huge pages here: {error}");
+    }
+    let daemon = Daemon::with(&["--memory", "65MiB", "--populate", "all"]);
+    let store = Store::connect(daemon.socket()).expect("connect");
+    until("memory is ready", || populated(&store).1.then_some(()));
+    assert_eq!(stat(&store, "populated_bytes"), 65 << 20);
+    // The last span is half a huge page; others may be hard to come by on a full machine.
+    assert!((32 << 20..=64 << 20).contains(&stat(&store, "huge_bytes")), "{} bytes", stat(&store, "huge_bytes"));
+    let before = mapped_huge_bytes();
+    let id = store.put(&vec![7; 48 << 20], &CreateOptions::default()).expect("room");
+    assert!(
+        mapped_huge_bytes() >= before + (14 << 20),
+        "written through {} bytes of them",
+        mapped_huge_bytes() - before
+    );
+    let buffer = store.get(id, Timeout::NO_WAIT).expect("it is there");
+    assert!(buffer.iter().all(|byte| *byte == 7));
+    assert!(mapped_huge_bytes() >= before + (28 << 20), "read through {} bytes of them", mapped_huge_bytes() - before);
+}
+
+#[test]
+fn memory_is_small_pages_where_huge_ones_are_not_wanted() {
+    let daemon = Daemon::with(&["--memory", "16MiB", "--populate", "all", "--huge-pages", "never"]);
+    let store = Store::connect(daemon.socket()).expect("connect");
+    until("memory is ready", || populated(&store).1.then_some(()));
+    assert_eq!((stat(&store, "huge_bytes"), stat(&store, "page_bytes")), (0, 4096));
+}
+
+#[test]
+fn memory_of_reserved_huge_pages_is_like_any_other_or_refused_with_what_to_do() {
+    let needed = machine::huge_pages_free() + 1;
+    let bytes = (needed * SPAN_BYTES).to_string();
+    for ending in [None, Some("--check-config")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = serve(&folder.path().join("s"), &["--huge-pages", "always", "--memory", &bytes]);
+        let refused = ran(command.args(ending).output().expect("plasmad runs"));
+        assert_eq!(refused.exit, 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains(&format!("sysctl vm.nr_hugepages={needed}")), "{}", refused.stderr);
+    }
+    if needed <= 8 {
+        return println!("{} reserved huge pages are free, and 8 are needed", needed - 1);
+    }
+    let daemon = Daemon::with(&["--huge-pages", "always", "--memory", "15MiB"]);
+    let store = Store::connect(daemon.socket()).expect("connect");
+    until("memory is ready", || populated(&store).1.then_some(()));
+    let told = ["capacity_bytes", "huge_bytes", "page_bytes"].map(|field| stat(&store, field));
+    assert_eq!(told, [16 << 20, 16 << 20, SPAN_BYTES]);
+    // Inline, over the border of two pages, and through the client's own mapping.
+    let options = CreateOptions { metadata: b"beside it".to_vec(), ..CreateOptions::default() };
+    for bytes in [1000, 60_000, 3 << 20] {
+        let data: Vec<u8> = (0..bytes).map(|at| at as u8).collect();
+        let ids: Vec<_> = (0..3).map(|_| store.put(&data, &options).expect("room")).collect();
+        for id in &ids {
+            let buffer = store.get(*id, Timeout::NO_WAIT).expect("it is there");
+            assert_eq!((&buffer[..], buffer.metadata()), (&data[..], &b"beside it"[..]));
+        }
+        assert_eq!(store.delete(&ids).expect("delete"), 3);
+    }
 }
 
 #[test]
@@ -106,6 +174,29 @@ impl Memory {
     fn allowed(&self) -> u64 {
         (AHEAD_BYTES + self.files["plasmad-index"]) / 10 * 11
     }
+}
+
+/// What this process has of arenas by whole huge pages.
+fn mapped_huge_bytes() -> u64 {
+    let smaps = fs::read_to_string("/proc/self/smaps").expect("what is mapped");
+    let (mut is_arena, mut bytes) = (false, 0);
+    for line in smaps.lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("ShmemPmdMapped:") if is_arena => {
+                bytes += 1024 * words.next().and_then(|number| number.parse::<u64>().ok()).expect("a number");
+            }
+            // The first line of each mapping begins with its addresses.
+            Some(first) if !first.ends_with(':') => is_arena = line.contains("memfd:plasmad-arena"),
+            _ => {}
+        }
+    }
+    bytes
+}
+
+fn stat(store: &Store, field: &str) -> u64 {
+    let stats: Value = serde_json::from_str(&store.stats_json().expect("stats")).expect("JSON");
+    stats["memory"][field].as_u64().expect("a number")
 }
 
 /// Memory the arena takes, and whether that is as it should be.

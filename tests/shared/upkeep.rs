@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
-use plasmad::config::Populate;
+use plasmad::config::{HugePages, Populate};
 use plasmad::memory::{Errand, Errands, SharedMemory, upkeep};
 use plasmad_core::arena::SPAN_BYTES;
 use plasmad_core::event::{Payload, Wanted};
@@ -33,14 +33,14 @@ struct Setting {
 impl Setting {
     fn new() -> Self {
         let arena = memfd::create("test", ARENA_BYTES).unwrap();
-        let upkeep = Upkeep { ahead_bytes: AHEAD_SPANS * SPAN_BYTES, ..upkeep(Populate::Ahead) };
+        let upkeep = Upkeep { ahead_bytes: AHEAD_SPANS * SPAN_BYTES, ..upkeep(Populate::Ahead, HugePages::Auto) };
         let when_full = WhenFull::Refuse;
         let config = Config { capacity_bytes: ARENA_BYTES, slots_max: 1000, hash_seed: [1, 2], when_full, upkeep };
         let poll = Poll::new().unwrap();
         let waker = Waker::new(poll.registry(), Token(0)).unwrap();
         let mut setting = Self {
             store: Store::new(config),
-            errands: Errands::start(arena.try_clone().unwrap(), waker).unwrap(),
+            errands: Errands::start(arena.try_clone().unwrap(), HugePages::Auto, waker).unwrap(),
             arena: File::from(arena.as_fd().try_clone_to_owned().unwrap()),
             memory: SharedMemory::new(arena, 1000, [1; 16], [1, 2]).unwrap(),
             poll,
@@ -49,7 +49,7 @@ impl Setting {
             given_back: 0,
         };
         setting.memory.join(CLIENT).unwrap();
-        setting.happens(Event::ClientJoined { client: CLIENT, role: Role::Writer });
+        setting.happens(Event::ClientJoined { client: CLIENT, role: Role::Writer, pushes: false });
         setting
     }
 
@@ -62,7 +62,7 @@ impl Setting {
                 Effect::Populate(stretch) => self.goes_for(Errand::Populate(stretch)),
                 Effect::GiveBack(extent) => self.goes_for(Errand::GiveBack(extent)),
                 Effect::Reply { reply, .. } => replies.push(reply),
-                Effect::Forget { .. } => {}
+                Effect::Forget { .. } | Effect::Expel { .. } => {}
             }
         }
         replies

@@ -8,7 +8,7 @@
 //! | `small_puts` | puts of 1 KiB beside a copy and a push on a ring |
 //! | [`hand_over`] | an object from one process to another that waits for it |
 //! | `large_puts` | puts beside the best copy loop, in memory written before |
-//! | `first_touch` | the same in memory the client touches for the first time |
+//! | `first_touch` | the same in memory the client touches for the first time, huge pages or small ones |
 //! | `copy_sweep` | our copy beside `memcpy`, over all sizes |
 //! | `start` | from start to service |
 //! | [`client_death`] | from a client's death to having back what it held |

@@ -132,6 +132,8 @@ impl Allocator {
         }
         self.blocks.insert(start, Block { each, ..Block::used(start, each * count) });
         self.used_bytes += each * count;
+        self.allocated_bytes_total += each * count;
+        self.used_lately.insert_all(touched(start..end));
         self.high_water_bytes = self.high_water_bytes.max(end);
         Some((0..count).map(move |number| Extent { segment: 0, offset: start + number * each, bytes }))
     }
@@ -192,7 +194,7 @@ impl Allocator {
         if end < hole.end() {
             self.insert_hole(end, hole.end() - end);
         }
-        self.blocks.insert(start, Block { offset: start, bytes: extent.bytes, is_hole: false });
+        self.blocks.insert(start, Block::used(start, extent.bytes));
         self.withdrawn_bytes += extent.bytes;
     }
 
@@ -215,7 +217,7 @@ impl Allocator {
 
     /// Holes from a length on: the shorter ones first, as they are used, and of the same length by address.
     pub fn holes_from(&self, bytes: u64) -> impl DoubleEndedIterator<Item = Block> {
-        let hole = |(bytes, offset): &(u64, u64)| Block { offset: *offset, bytes: *bytes, is_hole: true };
+        let hole = |(bytes, offset): &(u64, u64)| Block::hole(*offset, *bytes);
         self.holes.range((bytes, 0)..).map(hole)
     }
 

@@ -3,10 +3,13 @@
 use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
+use plasmad_core::arena::PAGE_BYTES;
 use plasmad_core::{ClientId, Effect, Event, Nanos};
+use plasmad_shm::populate::HUGE_PAGE_BYTES;
 use plasmad_wire::Response;
 
 use super::Engine;
+use crate::config::HugePages;
 use crate::memory::Errand;
 use crate::server::connection::Phase;
 use crate::server::report::{Surroundings, document};
@@ -45,11 +48,18 @@ impl Engine {
     }
 
     pub(super) fn stats(&self, snapshot: &plasmad_core::stats::Snapshot) -> Vec<u8> {
+        let present_bytes = self.memory.present_bytes().unwrap_or(0);
+        let (page_bytes, huge_bytes) = match self.config.huge_pages {
+            HugePages::Always => (HUGE_PAGE_BYTES as u64, present_bytes),
+            HugePages::Auto | HugePages::Never => (PAGE_BYTES, self.errands.huge_bytes()),
+        };
         let around = Surroundings {
             socket: &self.config.socket,
             uptime_seconds: self.clock.now() as f64 / 1e9,
             keeper_pid: self.keeper_pid,
-            present_bytes: self.memory.present_bytes().unwrap_or(0),
+            present_bytes,
+            page_bytes,
+            huge_bytes,
             population_done: self.store.is_populated(),
             dropped_total: self.clients.dropped_total,
             fast: self.clients.fast(),
