@@ -172,7 +172,7 @@ fn a_ruined_page_ruins_nobody_elses_work() {
     let bytes = file.metadata().unwrap().len();
     assert!(file.set_len(0).is_err(), "a page can't be cut off");
     assert!(nix::fcntl::fcntl(&page.1, nix::fcntl::FcntlArg::F_ADD_SEALS(nix::fcntl::SealFlag::F_SEAL_WRITE)).is_err());
-    let words = Words::adopt(page.1, bytes).unwrap();
+    let words = Words::new(&page.1, bytes).unwrap();
     let store = Store::connect(daemon.socket()).unwrap();
     let mut random = crate::support::Random(7);
     for round in 0..200u32 {
@@ -192,7 +192,7 @@ fn a_ruined_page_ruins_nobody_elses_work() {
         // Or all is claimed, and nothing can ever be put: deleting is the others' way out.
         store.delete(&[id]).unwrap();
     }
-    drop((page.0, words));
+    drop((page, words));
 }
 
 /// A connection with shared gets and its page, without the library that would use it well.
@@ -205,7 +205,7 @@ fn handed_out_page(daemon: &Daemon) -> (UnixStream, OwnedFd) {
     let mut received = fd_passing::receive(&stream, &mut [0; 4096]).unwrap();
     assert_eq!(received.fds.len(), 3, "arena, index, page");
     let page = received.fds.pop().unwrap();
-    assert!(Words::adopt(received.fds.pop().unwrap(), 4096).is_err(), "the index can't be written");
+    assert!(Words::new(received.fds.pop().unwrap(), 4096).is_err(), "the index can't be written");
     (stream, page)
 }
 

@@ -8,11 +8,12 @@
 //! | [`words`] | a mapped file as bounded atomic words |
 //! | [`index`] | the index of sealed objects, written by the daemon alone, read by clients |
 //! | [`page`] | a client's page: its claims |
+//! | [`life`] | files that tell the daemon whether anybody still maps them |
 //! | `ordering` | a store and a full fence as one step |
 //! | [`copy`] | the one place that copies payloads |
 //! | [`populate`] | making pages present ahead of use, small or huge ones, and giving them back |
 //! | [`fd_passing`] | descriptors over Unix sockets |
-//! | [`fork`] | is this still the process that made it |
+//! | [`fork`] | is this still the process that made it; what is done around each fork |
 //! | [`peer`] | who is at the other end, and is it alive |
 //!
 //! The rule for memory that another process may write: atomics or raw copies, never a plain reference. Bytes of
@@ -22,6 +23,7 @@ pub mod copy;
 pub mod fd_passing;
 pub mod fork;
 pub mod index;
+pub mod life;
 mod map;
 pub mod mapping;
 pub mod memfd;

@@ -70,6 +70,11 @@ impl WriteMapping {
         self.map.advise(0, self.map.len(), Advice::KeepFromChildren)
     }
 
+    /// Leaves the addresses alone: in a forked child that didn't inherit the mapping something else may lie there.
+    pub(crate) fn forget(self) {
+        std::mem::forget(self);
+    }
+
     /// Writes into an unsealed extent of this client's, as the store named it; `false` if it doesn't lie in the mapping.
     #[inline]
     pub fn write(&self, offset: u64, source: &[u8]) -> bool {

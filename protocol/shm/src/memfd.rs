@@ -19,18 +19,19 @@ use crate::map::reserve_huge_pages;
 /// Makes a file of `bytes` zero bytes: mode 0400, so that another uid can't reopen a read-only descriptor for
 /// writing, and fd seals SHRINK, GROW and SEAL.
 pub fn create(name: &str, bytes: u64) -> io::Result<OwnedFd> {
-    make(name, bytes, MFdFlags::empty())
+    make(name, bytes, MFdFlags::empty(), wanted_seals())
 }
 
 /// The same of reserved huge pages, so that each of its bytes can be had; an error if so many are not free. The length
 /// is a multiple of [`HUGE_PAGE_BYTES`](crate::populate::HUGE_PAGE_BYTES). Such a file can be mapped and punched, and not written with write(2).
 pub fn create_huge(name: &str, bytes: u64) -> io::Result<OwnedFd> {
-    let fd = make(name, bytes, MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_2MB)?;
+    let fd = make(name, bytes, MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_2MB, wanted_seals())?;
     reserve_huge_pages(&fd, bytes)?;
     Ok(fd)
 }
 
-fn make(name: &str, bytes: u64, kind: MFdFlags) -> io::Result<OwnedFd> {
+/// Makes a file of mode 0400 with these fd seals.
+pub(crate) fn make(name: &str, bytes: u64, kind: MFdFlags, seals: SealFlag) -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING | kind;
     // Kernels before 6.3 don't know the flag; with vm.memfd_noexec=2 it is demanded.
     let no_exec = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
@@ -42,7 +43,7 @@ fn make(name: &str, bytes: u64, kind: MFdFlags) -> io::Result<OwnedFd> {
     file.set_len(bytes)?;
     let fd = OwnedFd::from(file);
     fchmod(&fd, Mode::S_IRUSR)?;
-    fcntl(&fd, FcntlArg::F_ADD_SEALS(wanted_seals()))?;
+    fcntl(&fd, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(fd)
 }
 

@@ -4,7 +4,7 @@
 //! wrong but never make an access undefined.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -77,23 +77,23 @@ impl Line<'_> {
     }
 }
 
-/// A memory file and its lasting mapping.
+/// A memory file's lasting mapping.
 #[derive(Debug)]
 pub struct Words {
-    fd: OwnedFd,
     map: WriteMapping,
 }
 
 impl Words {
-    /// A new file of zeros.
-    pub fn create(name: &str, bytes: u64) -> io::Result<Self> {
-        Self::adopt(memfd::create(name, bytes)?, bytes)
+    /// A new file of zeros, and its mapping.
+    pub fn create(name: &str, bytes: u64) -> io::Result<(OwnedFd, Self)> {
+        let fd = memfd::create(name, bytes)?;
+        let words = Self::new(&fd, bytes)?;
+        Ok((fd, words))
     }
 
-    /// A file that is there already.
-    pub fn adopt(fd: OwnedFd, bytes: u64) -> io::Result<Self> {
-        let map = WriteMapping::new(&fd, bytes)?;
-        Ok(Self { fd, map })
+    /// Maps the first `bytes` bytes of a file.
+    pub fn new(fd: impl AsFd, bytes: u64) -> io::Result<Self> {
+        Ok(Self { map: WriteMapping::new(fd, bytes)? })
     }
 
     /// Leaves the mapping out of children that are forked from here on.
@@ -101,15 +101,9 @@ impl Words {
         self.map.keep_from_children()
     }
 
-    /// Closes the file and leaves the mapping's addresses alone: in a forked child that didn't inherit the mapping,
-    /// something else may lie there.
-    pub(crate) fn forget_mapping(self) {
-        std::mem::forget(self.map);
-    }
-
-    /// The file.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// Leaves the addresses alone: in a forked child that didn't inherit the mapping something else may lie there.
+    pub(crate) fn forget(self) {
+        self.map.forget();
     }
 
     /// The 64-bit word at a byte offset.

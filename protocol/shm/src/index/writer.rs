@@ -1,7 +1,7 @@
 //! The daemon's side of the index. Orders of stores are those a reader without a lock needs.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
@@ -12,6 +12,7 @@ use crate::words::Words;
 /// The daemon's side of the index.
 #[derive(Debug)]
 pub struct IndexWriter {
+    fd: OwnedFd,
     words: Words,
     slot_count: u32,
     bucket_count: u32,
@@ -25,15 +26,15 @@ impl IndexWriter {
         let buckets_end = HEADER_BYTES + 4 * u64::from(bucket_count);
         let slots_offset = buckets_end.next_multiple_of(4096);
         let bytes = slots_offset + SLOT_BYTES * u64::from(slot_count);
-        let words = Words::create("plasmad-index", bytes.next_multiple_of(4096))?;
-        let index = Self { words, slot_count, bucket_count, slots_offset };
+        let (fd, words) = Words::create("plasmad-index", bytes.next_multiple_of(4096))?;
+        let index = Self { fd, words, slot_count, bucket_count, slots_offset };
         index.write_header(store_id, hash_seed);
         Ok(index)
     }
 
     /// The file, which clients get a read-only descriptor of.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.words.fd()
+        self.fd.as_fd()
     }
 
     /// Makes a sealed object visible under its hash: the record, then the chain, then the commit word.

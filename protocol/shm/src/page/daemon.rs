@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
@@ -17,6 +17,7 @@ use crate::words::Words;
 /// The daemon's side of one client's page.
 #[derive(Debug)]
 pub struct ClientPage {
+    fd: OwnedFd,
     words: Words,
     /// Words below the high-water mark that are free, lowest first, so that the mark stays low.
     free: BinaryHeap<Reverse<u32>>,
@@ -30,16 +31,16 @@ pub struct ClientPage {
 impl ClientPage {
     /// A page without claims. Its file is sparse: an idle client costs one page of memory.
     pub fn create(client: u64) -> io::Result<Self> {
-        let words = Words::create("plasmad-client", PAGE_BYTES)?;
+        let (fd, words) = Words::create("plasmad-client", PAGE_BYTES)?;
         words.u64_at(0).store(MAGIC, Relaxed);
         words.u64_at(8).store(u64::from(LAYOUT_VERSION), Relaxed);
         words.u64_at(16).store(client, Release);
-        Ok(Self { words, free: BinaryHeap::new(), high_water: 0, ring_head: 0, grants_tail: 0 })
+        Ok(Self { fd, words, free: BinaryHeap::new(), high_water: 0, ring_head: 0, grants_tail: 0 })
     }
 
     /// The file.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.words.fd()
+        self.fd.as_fd()
     }
 
     /// Writes a claim; tells which word holds it. `None`: all words are taken.
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn a_hostile_page_is_read_within_bounds() {
         let page = ClientPage::create(1).unwrap();
-        let theirs = Words::adopt(page.fd().try_clone_to_owned().unwrap(), PAGE_BYTES).unwrap();
+        let theirs = Words::new(page.fd(), PAGE_BYTES).unwrap();
         (0..PAGE_BYTES).step_by(8).for_each(|offset| theirs.u64_at(offset).store(u64::MAX, Relaxed));
         let mut claims = 0;
         page.scan(&mut |_, _| claims += 1);

@@ -33,7 +33,7 @@ impl OwnPage {
         if bytes != PAGE_BYTES {
             return Err(AttachError::Layout);
         }
-        let words = Words::adopt(fd.as_fd().try_clone_to_owned()?, bytes)?;
+        let words = Words::new(fd, bytes)?;
         if words.u64_at(0).load(Relaxed) != MAGIC || words.u64_at(8).load(Relaxed) != u64::from(LAYOUT_VERSION) {
             return Err(AttachError::Layout);
         }
@@ -93,7 +93,7 @@ impl OwnPage {
 impl Drop for OwnPage {
     fn drop(&mut self) {
         if let Some(words) = self.words.take().filter(|_| self.process != process_token()) {
-            words.forget_mapping();
+            words.forget();
         }
     }
 }
