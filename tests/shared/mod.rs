@@ -3,6 +3,7 @@
 
 mod upkeep;
 
+mod forks;
 mod puts;
 
 use std::os::fd::{AsFd, OwnedFd};

@@ -114,7 +114,8 @@ impl Session {
         created: &CreatedObject,
         interrupt: &Interrupt,
     ) -> Result<bool> {
-        let Some((fast, pushing)) = self.pushing() else { return Ok(false) };
+        // A forked child may hold a writer, but not the page.
+        let Some((fast, pushing)) = self.pushing().filter(|_| self.connection.is_own()) else { return Ok(false) };
         if self.is_gone(pushing) {
             return Ok(false);
         }
