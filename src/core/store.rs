@@ -159,6 +159,11 @@ impl Store {
         self.sweep_due
     }
 
+    /// Somebody waits for room.
+    pub fn is_short_of_room(&self) -> bool {
+        !self.creates.is_empty()
+    }
+
     /// The highest address ever used.
     pub fn high_water_bytes(&self) -> u64 {
         self.arena.high_water_bytes()

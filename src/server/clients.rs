@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 
 use plasmad_core::ClientId;
 use plasmad_core::effect::Holding;
+use plasmad_shm::life::LifeFile;
 use plasmad_wire::error::Holder;
 
 /// All of them.
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) is_fast: bool,
     /// Turns readable when the process ends. Watched by the poll under the client's number.
     pub(crate) process: OwnedFd,
+    /// Mapped by the process as long as it may use what it holds, if it knows of that.
+    pub(crate) life: Option<LifeFile>,
     /// 0 in another pid namespace.
     pub(crate) pid: u32,
     /// What it calls itself.

@@ -17,10 +17,12 @@
 //! | `arrivals` | who comes: connections accepted, handshakes answered |
 //! | `intake` | what they say: bytes received, frames taken |
 //! | `delivery` | what they hear: effects carried out, answers sent, connections closed |
+//! | `lives` | whose claims end though nobody says so |
 
 mod arrivals;
 mod delivery;
 mod intake;
+mod lives;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use lives::Lives;
 use mio::net::UnixListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -74,6 +77,8 @@ pub(crate) struct Engine {
     busy: VecDeque<usize>,
     /// Clients whose processes have ended, and who were not buried yet.
     ended: VecDeque<ClientId>,
+    /// Clients whose life files are looked at from time to time.
+    lives: Lives,
     /// Connections with something to send.
     unsent: Vec<usize>,
     /// Connections of clients whose rings told what cannot be.
@@ -128,6 +133,7 @@ impl Engine {
             inbox_bytes_extra: 0,
             busy: VecDeque::new(),
             ended: VecDeque::new(),
+            lives: Lives::default(),
             unsent: Vec::new(),
             expelled: Vec::new(),
             _watched: watched,
@@ -200,7 +206,12 @@ impl Engine {
         if !nothing_is_due || self.more_to_accept {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.store.next_deadline(), self.greeting.next_deadline(), self.unread.next_deadline()];
+        let deadlines = [
+            self.store.next_deadline(),
+            self.greeting.next_deadline(),
+            self.unread.next_deadline(),
+            self.next_look_at_lives(),
+        ];
         let deadline = deadlines.into_iter().flatten().min()?;
         // The poll counts in milliseconds and rounds up, so a deadline has always passed when it returns.
         Some(Duration::from_nanos(deadline.saturating_sub(self.clock.now())))
@@ -213,6 +224,7 @@ impl Engine {
         }
         self.close_silent(now);
         self.close_deaf(now);
+        self.look_at_lives(now);
     }
 
     fn hear_of_errand(&mut self) {

@@ -47,10 +47,10 @@ pub(crate) fn admit(
 
 /// Puts by ring go with gets: both need the page. A reader puts nothing.
 fn agreed(known: u64, role: Role) -> u64 {
+    let known = known & features::ALL;
     match role {
-        _ if known & features::SHARED_GETS == 0 => 0,
-        Role::Writer => known & features::ALL,
-        Role::Reader => known & features::SHARED_GETS,
+        Role::Writer if known & features::SHARED_GETS != 0 => known,
+        Role::Writer | Role::Reader => known & !features::SHARED_PUTS,
     }
 }
 
@@ -169,6 +169,19 @@ mod tests {
         for reader in [peer(20, 0, &[]), peer(99, 21, &[]), peer(99, 0, &[21])] {
             assert_eq!(judge(Role::Reader, &reader), None, "{reader:?}");
             assert_eq!(judge(Role::Writer, &reader), Some(ErrorCode::AccessDenied), "{reader:?}");
+        }
+    }
+
+    #[test]
+    fn puts_by_ring_are_for_writers_who_get_by_themselves() {
+        use features::{LIFE_FILE, SHARED_GETS, SHARED_PUTS};
+        for (role, known, expected) in [
+            (Role::Writer, u64::MAX, SHARED_GETS | SHARED_PUTS | LIFE_FILE),
+            (Role::Reader, u64::MAX, SHARED_GETS | LIFE_FILE),
+            (Role::Writer, SHARED_PUTS | LIFE_FILE, LIFE_FILE),
+            (Role::Writer, SHARED_PUTS, 0),
+        ] {
+            assert_eq!(agreed(known, role), expected, "{role:?} knows {known:#x}");
         }
     }
 

@@ -42,7 +42,8 @@ impl<T> Overdue<T> {
     }
 }
 
-/// How many connections fit into the descriptors this process may have: a socket, a pidfd and a page for each.
+/// How many connections fit into the descriptors this process may have: a socket, a pidfd, a page and a life
+/// file for each.
 pub(crate) fn connections_max() -> usize {
     let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
     let connections = descriptors.saturating_sub(OWN_DESCRIPTORS) / DESCRIPTORS_EACH;
@@ -66,7 +67,7 @@ pub(crate) const UNREAD_TIME_MAX: Duration = Duration::from_secs(1);
 pub(crate) const INBOX_BYTES_MAX: usize = 64 << 20;
 
 const CONNECTIONS_MAX: u64 = 65_536;
-const DESCRIPTORS_EACH: u64 = 3;
+const DESCRIPTORS_EACH: u64 = 4;
 /// Standard streams, listener, poll, arena, index, keeper, and some to spare.
 const OWN_DESCRIPTORS: u64 = 64;
 

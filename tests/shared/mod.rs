@@ -4,6 +4,7 @@
 mod upkeep;
 
 mod forks;
+mod lives;
 mod puts;
 
 use std::os::fd::{AsFd, OwnedFd};

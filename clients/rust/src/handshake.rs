@@ -11,8 +11,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use plasmad_shm::life::Life;
 use plasmad_shm::{fd_passing, peer};
-use plasmad_wire::features::{self, SHARED_GETS, SHARED_PUTS};
+use plasmad_wire::features::{self, LIFE_FILE, SHARED_GETS, SHARED_PUTS};
 use plasmad_wire::limits::{LABEL_BYTES_MAX, MAGIC, PROTOCOL_VERSION, SOCKET_PATH_BYTES_MAX};
 use plasmad_wire::request::Hello;
 use plasmad_wire::response::Welcome;
@@ -30,9 +31,15 @@ pub(crate) struct Joined {
     /// Its receive and send timeouts are one [`TICK`].
     pub(crate) stream: UnixStream,
     pub(crate) incoming: Incoming,
+    pub(crate) memory: Memory,
+    pub(crate) welcome: Welcome,
+}
+
+/// What came with the welcome, mapped.
+pub(crate) struct Memory {
     pub(crate) arena: Arena,
     pub(crate) fast: Option<Fast>,
-    pub(crate) welcome: Welcome,
+    pub(crate) life: Option<Life>,
 }
 
 /// Connects, waiting for the daemon to appear.
@@ -109,8 +116,8 @@ fn greet(stream: UnixStream, options: &Options, deadline: Instant, interrupt: &I
     loop {
         match incoming.next_answer().map_err(Error::protocol)? {
             Some((_, Response::Welcome(welcome))) => {
-                let (arena, fast) = map(&welcome, fds)?;
-                return Ok(Joined { stream, incoming, arena, fast, welcome });
+                let memory = map(&welcome, fds)?;
+                return Ok(Joined { stream, incoming, memory, welcome });
             }
             Some((_, Response::Error(body))) => return Err(body.into()),
             Some(_) => return Err(Error::protocol("the server answered the handshake with something else")),
@@ -144,7 +151,7 @@ fn send_hello(stream: &UnixStream, options: &Options) -> Result<()> {
         version: PROTOCOL_VERSION,
         role: options.role,
         has_pidfd: pidfd.is_some(),
-        features: if options.fast { features::ALL } else { 0 },
+        features: if options.fast { features::ALL } else { LIFE_FILE },
         pid: std::process::id(),
         label: cut(&options.label).to_owned(),
     };
@@ -168,21 +175,27 @@ fn lost(error: io::Error) -> Error {
     Error::not_done(format!("the connection failed during the handshake: {error}"))
 }
 
-/// Maps what came with the welcome: for each segment a descriptor to read, for writers one to write; then, where
-/// shared gets were agreed upon, the index and this client's page.
-fn map(welcome: &Welcome, mut fds: Vec<OwnedFd>) -> Result<(Arena, Option<Fast>)> {
+/// Maps what came with the welcome: for each segment a descriptor to read, for writers one to write; then, where they
+/// were agreed upon, the index and this client's page, and its life file.
+fn map(welcome: &Welcome, mut fds: Vec<OwnedFd>) -> Result<Memory> {
     let segments = usize::from(welcome.segments);
     let arena_fds = if welcome.role == Role::Writer { 2 * segments } else { segments };
-    let is_fast = welcome.features & SHARED_GETS != 0;
-    if segments == 0 || fds.len() != arena_fds + if is_fast { 2 } else { 0 } {
+    let knows = |feature| welcome.features & feature != 0;
+    let fast_fds = if knows(SHARED_GETS) { 2 } else { 0 };
+    if segments == 0 || fds.len() != arena_fds + fast_fds + usize::from(knows(LIFE_FILE)) {
         let sentence = format!("{} descriptors came with a welcome of {segments} segments", fds.len());
         return Err(Error::protocol(sentence));
     }
+    let life = fds.split_off(arena_fds + fast_fds).pop();
     let shared = fds.split_off(arena_fds);
     let arena = Arena::map(segments, fds)?;
-    let fast =
-        if is_fast { Some(Fast::attach(&shared[0], &shared[1], welcome.features & SHARED_PUTS != 0)?) } else { None };
-    Ok((arena, fast))
+    let fast = match &shared[..] {
+        [index, page] => Some(Fast::attach(index, page, knows(SHARED_PUTS))?),
+        _ => None,
+    };
+    let life = life.map(Life::of_this_process).transpose();
+    let life = life.map_err(|error| Error::not_done(format!("the life file can't be mapped: {error}")))?;
+    Ok(Memory { arena, fast, life })
 }
 
 const HANDSHAKE_REQUEST: u64 = 0;

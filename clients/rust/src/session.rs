@@ -3,6 +3,7 @@
 //! Invariant: the daemon hears goodbye when the last of store, buffers and writers is gone, and not before: they all
 //! hold their session.
 
+use plasmad_shm::life::Life;
 use plasmad_wire::Request;
 use plasmad_wire::request::Goodbye;
 use plasmad_wire::response::Welcome;
@@ -11,7 +12,7 @@ use crate::arena::Arena;
 use crate::connection::Connection;
 use crate::error::Result;
 use crate::fast::Fast;
-use crate::handshake::{Joined, join};
+use crate::handshake::{Joined, Memory, join};
 use crate::id::IdMaker;
 use crate::interrupt::Interrupt;
 use crate::options::Options;
@@ -19,6 +20,9 @@ use crate::options::Options;
 /// A connection after its handshake.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Tells the daemon, whatever becomes of the connection, that what this session holds is still used. Goes first, so
+    /// that the daemon finds it gone when it sees the end of the connection.
+    _life: Option<Life>,
     pub(crate) connection: Connection,
     pub(crate) arena: Arena,
     /// Gets without the daemon, where that was agreed upon.
@@ -29,10 +33,11 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn open(options: &Options, interrupt: &Interrupt) -> Result<Self> {
-        let Joined { stream, incoming, arena, fast, welcome } = join(options, interrupt)?;
+        let Joined { stream, incoming, memory, welcome } = join(options, interrupt)?;
+        let Memory { arena, fast, life } = memory;
         let connection = Connection::new(stream, incoming);
         let ids = IdMaker::new(welcome.client);
-        Ok(Self { connection, arena, fast, welcome, ids })
+        Ok(Self { _life: life, connection, arena, fast, welcome, ids })
     }
 
     /// Can still be used by this process.

@@ -7,9 +7,10 @@ use mio::net::UnixStream;
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use plasmad_core::{ClientId, Event, Nanos, Residence};
+use plasmad_shm::life::LifeFile;
 use plasmad_shm::{fd_passing, page};
 use plasmad_wire::error::ErrorCode;
-use plasmad_wire::features::{SHARED_GETS, SHARED_PUTS};
+use plasmad_wire::features::{LIFE_FILE, SHARED_GETS, SHARED_PUTS};
 use plasmad_wire::request::Hello;
 use plasmad_wire::response::Welcome;
 use plasmad_wire::{Response, Role, limits};
@@ -83,11 +84,13 @@ impl Engine {
         let client = self.clients.next_id();
         let mut frame = Vec::new();
         self.welcome_message(client, role, features).append(&mut frame, HELLO, number);
+        let life = (features & LIFE_FILE != 0).then(LifeFile::create).transpose()?;
         self.memory.join(client)?;
         let token = Token(FIRST_TOKEN + 2 * client.0 as usize + 1);
         let watched = self.poll.registry().register(&mut SourceFd(&process.as_raw_fd()), token, Interest::READABLE);
         let connection = &mut self.connections[key];
-        let fds = self.memory.descriptors(client, role == Role::Writer, features & SHARED_GETS != 0);
+        let mut fds = self.memory.descriptors(client, role == Role::Writer, features & SHARED_GETS != 0);
+        fds.extend(life.as_ref().map(LifeFile::fd));
         let sent = watched.and_then(|()| fd_passing::send(&connection.stream, &frame, &fds));
         match sent {
             Ok(bytes) => connection.outbox.bytes().extend_from_slice(&frame[bytes..]),
@@ -99,7 +102,7 @@ impl Engine {
         connection.phase = Phase::Serving(client);
         tracing::debug!("client {} is process {pid} {label:?}, {role:?}", client.0);
         let is_fast = features & SHARED_GETS != 0;
-        self.clients.insert(client, Client { connection: Some(key), is_fast, process, pid, label });
+        self.clients.insert(client, Client { connection: Some(key), is_fast, process, life, pid, label });
         self.tell(Event::ClientJoined { client, role, pushes: features & SHARED_PUTS != 0 });
         Ok(())
     }

@@ -171,6 +171,7 @@ impl Engine {
         if let Some(found) = self.clients.get_mut(client) {
             found.connection = None;
             self.tell(Event::ConnectionClosed { client });
+            self.look_at_life(client);
         }
     }
 

@@ -1,0 +1,93 @@
+//! Claims that end with the memory they were made in: nobody says goodbye, and the process lives on.
+
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use plasmad_client::testing::Daemon;
+use plasmad_client::{CreateOptions, Error, Options, Store, Timeout, id};
+use plasmad_shm::life::Life;
+use plasmad_wire::Role;
+use plasmad_wire::features::LIFE_FILE;
+use plasmad_wire::request::Hello;
+
+use super::eventually;
+use crate::it::helpers::{Reaped, part, told};
+use crate::it::numbers::number;
+use crate::it::raw::{Raw, hello};
+
+#[test]
+fn what_a_process_held_comes_back_when_it_becomes_another_program() {
+    let daemon = Daemon::start();
+    let store = Store::connect(daemon.socket()).unwrap();
+    let id = store.put(b"pinned", &named(PINNED)).unwrap();
+    let mut command = part("shared::lives::one_that_execs", &daemon.socket());
+    let mut process = Reaped(command.stdin(Stdio::piped()).spawn().unwrap());
+    eventually("it holds one of everything", || {
+        store.stat(id).unwrap().pins == 2 && number(&store, "memory/unsealed_bytes") == 100
+    });
+    process.0.stdin.as_mut().unwrap().write_all(b"exec\n").unwrap();
+    eventually("its pins are given back", || store.stat(id).unwrap().pins == 0);
+    assert_eq!(number(&store, "memory/unsealed_bytes"), 0);
+    assert_eq!(number(&store, "clients/connected"), 1);
+    let program = std::fs::read_to_string(format!("/proc/{}/comm", process.0.id())).unwrap();
+    assert_eq!((program.trim(), process.0.try_wait().unwrap()), ("cat", None));
+}
+
+#[test]
+#[ignore = "a part in another test"]
+fn one_that_execs() {
+    let Some(socket) = told() else { return };
+    let store = Store::connect(&socket).unwrap();
+    let by_socket = Options::new().socket(socket).fast(false).connect().unwrap();
+    let _pinned = [&store, &by_socket].map(|store| store.get(id::from_name(PINNED), Timeout::NO_WAIT).unwrap());
+    let _unsealed = store.create(100, &CreateOptions::default()).unwrap();
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    panic!("{}", Command::new("cat").exec());
+}
+
+#[test]
+fn a_closed_connection_ends_no_claim_while_the_life_file_is_mapped() {
+    let daemon = Daemon::with(&["--memory", "1MiB", "--when-full", "evict", "--populate", "none"]);
+    let store = Store::connect(daemon.socket()).unwrap();
+    let id = store.put(&[7; 600 << 10], &CreateOptions::default()).unwrap();
+    let hello = Hello { features: LIFE_FILE, ..hello(Role::Reader) };
+    let mut raw = Raw::join(&daemon.socket(), &hello).unwrap_or_else(|refusal| panic!("{}", refusal.message));
+    assert_eq!((raw.welcome.features, raw.fds.len()), (LIFE_FILE, 2), "arena, life file");
+    let life = Life::of_this_process(raw.fds.pop().unwrap()).unwrap();
+    raw.get(id);
+    raw.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    assert_eq!(raw.stream.read(&mut [0]).unwrap(), 0);
+    eventually("the daemon sees the end of the connection", || number(&store, "clients/connected") == 1);
+    // While somebody waits for room the daemon looks again and again.
+    let some_looks = Timeout::After(Duration::from_millis(300));
+    let options = CreateOptions { timeout: some_looks, ..CreateOptions::default() };
+    let refused = store.put(&[8; 600 << 10], &options);
+    assert!(matches!(refused, Err(Error::Full { .. })), "{refused:?}");
+    assert_eq!(store.stat(id).unwrap().pins, 1);
+    drop(life);
+    store.put(&[8; 600 << 10], &CreateOptions::default()).unwrap();
+    assert!(!store.contains(id).unwrap());
+}
+
+#[test]
+fn a_client_that_maps_no_life_file_is_gone_with_its_connection() {
+    let daemon = Daemon::start();
+    let store = Store::connect(daemon.socket()).unwrap();
+    let id = store.put(b"pinned", &CreateOptions::default()).unwrap();
+    let hello = Hello { features: LIFE_FILE, ..hello(Role::Reader) };
+    let mut raw = Raw::join(&daemon.socket(), &hello).unwrap_or_else(|refusal| panic!("{}", refusal.message));
+    raw.get(id);
+    assert_eq!(store.stat(id).unwrap().pins, 1);
+    let life = raw.fds.pop().unwrap();
+    drop(raw);
+    eventually("its pin is given back", || store.stat(id).unwrap().pins == 0);
+    assert!(Life::of_this_process(life).is_err(), "it comes too late");
+}
+
+fn named(name: &str) -> CreateOptions {
+    CreateOptions { id: Some(id::from_name(name)), ..CreateOptions::default() }
+}
+
+const PINNED: &str = "pinned";
