@@ -18,7 +18,7 @@ pub const ITEMS_MAX: u32 = 16_384;
 pub const PUT_INLINE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What one granted place takes, data and metadata together; larger objects are created by asking.
-pub const GRANT_BYTES_MAX: u64 = 64 * 1024;
+pub const GRANT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Places granted to one client at a time.
 pub const GRANTS_MAX: u32 = 8192;

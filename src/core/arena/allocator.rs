@@ -120,15 +120,23 @@ impl Allocator {
     /// So many extents of one length side by side, each of which is freed on its own; `None` if no hole takes them all.
     ///
     /// # Panics
-    /// If the length is zero, or so long that an extent of it must start on a page.
+    /// If the length is zero, or so long that they would not all start on a page.
     pub fn allocate_run(&mut self, bytes: u64, count: u32) -> Option<impl Iterator<Item = Extent> + use<>> {
-        assert!(0 < bytes && bytes < PAGE_ALIGNED_FROM_BYTES, "extents of a run start on {UNIT_BYTES} bytes");
+        let on_their_alignment = reserved(bytes).is_multiple_of(alignment(bytes));
+        assert!(bytes > 0 && on_their_alignment, "extents of a run start on their alignment");
         let (each, count) = (reserved(bytes), u64::from(count));
-        let (hole_bytes, start) = self.holes.range((each * count, 0)..).next().copied().filter(|_| count > 0)?;
+        let place = |(hole_bytes, offset): &(u64, u64)| {
+            let start = offset.next_multiple_of(alignment(bytes));
+            (start + each * count <= offset + hole_bytes).then_some((*offset, *hole_bytes, start))
+        };
+        let (hole, hole_bytes, start) = self.holes.range((each * count, 0)..).find_map(place).filter(|_| count > 0)?;
         let end = start + each * count;
-        self.remove_hole(start, hole_bytes);
-        if end < start + hole_bytes {
-            self.insert_hole(end, start + hole_bytes - end);
+        self.remove_hole(hole, hole_bytes);
+        if hole < start {
+            self.insert_hole(hole, start - hole);
+        }
+        if end < hole + hole_bytes {
+            self.insert_hole(end, hole + hole_bytes - end);
         }
         self.blocks.insert(start, Block { each, ..Block::used(start, each * count) });
         self.used_bytes += each * count;

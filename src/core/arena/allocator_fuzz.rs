@@ -77,9 +77,11 @@ impl Naive {
     /// The shortest hole that takes all of them, lowest address first.
     fn allocate_run(&mut self, bytes: u64, count: u64) -> Vec<Extent> {
         let each = bytes.div_ceil(64) * 64;
-        let fits = |(_, length): &(u64, u64)| *length >= each * count;
+        let alignment = if bytes >= 1024 * 1024 { 4096 } else { 64 };
+        let start = |offset: u64| offset.div_ceil(alignment) * alignment;
+        let fits = |(offset, length): &(u64, u64)| start(*offset) + each * count <= offset + length;
         let best = self.holes().into_iter().filter(fits).min_by_key(|(offset, length)| (*length, *offset));
-        let start = best.map(|(offset, _)| offset).filter(|_| count > 0);
+        let start = best.map(|(offset, _)| start(offset)).filter(|_| count > 0);
         let offsets = start.into_iter().flat_map(|start| (0..count).map(move |number| start + number * each));
         let run: Vec<Extent> = offsets.map(|offset| Extent { segment: 0, offset, bytes }).collect();
         self.used.extend(run.iter().map(|extent| (extent.offset, each)));
@@ -208,6 +210,7 @@ fn run(seed: u64, operations: u64, fault: Fault) -> Compared {
     for _ in 0..operations {
         let count = pair.live.len() as u64;
         match random.below(11) {
+            10 if random.below(5) == 0 => pair.allocate_run(1024 * 1024, random.below(4) as u32)?,
             10 => pair.allocate_run(1 + random.below(3000), random.below(20) as u32)?,
             0..5 => {
                 let bytes = match random.below(40) {
