@@ -13,7 +13,7 @@ CARGO_FUZZ := target/tools/bin/cargo-fuzz
 export PYTHON
 
 .PHONY: help build demo test test-rust test-python test-long fuzz fuzz-ci fuzz-planted fuzz-seeds wheel bench bench-own lint
-.PHONY: fmt clean tools
+.PHONY: fmt clean tools models
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ test-python: build $(VENV)/.test
 test-long: tools ## longer runs of models and simulations
 	cargo test --quiet --release --test all -- --include-ignored
 	cargo test --quiet --release --package plasmad-core --lib -- --include-ignored
+
+models: ## the protocols of shared memory and their faults, through spin: some 2 minutes on two cores; ARGS="pin PSO"
+	$(PYTHON) tests/models/run $(ARGS)
 
 fuzz: fuzz-seeds ## libFuzzer on FUZZ_TARGETS, each for FUZZ_RUNS inputs or FUZZ_SECONDS, whichever comes first
 	for target in $(FUZZ_TARGETS); do \
