@@ -98,13 +98,14 @@ impl Fast {
     }
 }
 
-/// Where this thread looks for a free cell: the one it had last, at first a cache line of its own.
+/// Where this thread looks for a free cell: the one it had last, at first a cache line of its own. It takes that line
+/// once, found or not: the daemon looks at all cells up to the highest ever used.
 #[inline]
 fn first_cell() -> u32 {
-    match CELL.get() {
-        NONE_YET => THREADS.fetch_add(1, Ordering::Relaxed).wrapping_mul(CELLS_PER_LINE),
-        cell => cell,
+    if CELL.get() == NONE_YET {
+        CELL.set(THREADS.fetch_add(1, Ordering::Relaxed).wrapping_mul(CELLS_PER_LINE));
     }
+    CELL.get()
 }
 
 thread_local! {
@@ -114,3 +115,19 @@ thread_local! {
 static THREADS: AtomicU32 = AtomicU32::new(0);
 const NONE_YET: u32 = u32::MAX;
 const CELLS_PER_LINE: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_finds_nothing_keeps_to_its_line() {
+        let line = || {
+            let first = first_cell();
+            assert_eq!((first % CELLS_PER_LINE, first_cell(), first_cell()), (0, first, first));
+            first
+        };
+        let other = std::thread::spawn(line).join().unwrap();
+        assert_ne!(std::thread::spawn(line).join().unwrap(), other);
+    }
+}
