@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use plasmad_core::residence::{Entry, FillFailed, Grant, Named, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
+use plasmad_shm::faults::Fault;
 use plasmad_shm::index::{IndexWriter, Place, SlotFields, SlotState, WAITERS, waiter_number};
 use plasmad_shm::page;
 use plasmad_shm::page::{ClientPage, EntryKind, fence_before_scan};
@@ -83,7 +84,7 @@ impl SharedMemory {
 
     /// Visits every claim on an object that still is what it claims.
     fn scan(&self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
-        if cfg!(plasmad_broken = "eager_free") {
+        if Fault::EagerFree.is_in() {
             return;
         }
         fence_before_scan();

@@ -2,9 +2,14 @@
 //!
 //! Every object carries its key, its version and words that follow from both, so bytes of another object, of an
 //! earlier one, or of none are told at sight. What is got is looked at twice: when it is pinned, and before it is
-//! released. `make test-long` runs it long; with one of the faults that `plasmad_broken` can compile into the protocol it
-//! must fail (`.ci/torture-canaries`).
+//! released. `hot` and `copies` are about one moment each, which comes too seldom here. `make test-long` runs all three
+//! long; with one of the faults that `plasmad_broken` compiles into the protocol one of them must fail
+//! (`.ci/torture-canaries`).
 
+mod content;
+mod copies;
+mod hot;
+mod processors;
 mod worker;
 
 use std::io::{BufRead, BufReader};
@@ -20,16 +25,42 @@ use crate::support::Random;
 
 #[test]
 fn nobody_ever_reads_a_wrong_byte() {
-    let run = torture(Duration::from_secs(4));
-    assert!(run.counts.gets > 0 && run.counts.puts > 0 && run.evictions > 0 && run.counts.deletes_under_pin > 0);
+    let run = torture(Duration::from_secs(4), &Run::default());
+    let counts = &run.counts;
+    assert!(counts.gets > 0 && counts.puts > 0 && run.evictions > 0 && counts.deletes_under_pin > 0, "{run:?}");
 }
 
 #[test]
-#[ignore = "the long run: some minutes, or as many seconds as PLASMAD_TORTURE_SECONDS says"]
+#[ignore = "the long run: until it did what it has to, or for as many seconds as PLASMAD_TORTURE_SECONDS says"]
 fn nobody_ever_reads_a_wrong_byte_for_long() {
-    let seconds = std::env::var("PLASMAD_TORTURE_SECONDS").ok().and_then(|text| text.parse().ok());
-    let run = torture(Duration::from_secs(seconds.unwrap_or(LONG_SECONDS)));
+    let run = match seconds() {
+        Some(seconds) => torture(seconds, &Run::default()),
+        None => torture(LONG, &LONG_RUN),
+    };
     println!("{run:?}");
+}
+
+#[test]
+fn what_leaves_is_claimed_in_time_or_not_at_all() {
+    let run = hot::claim_what_leaves(SHORT);
+    assert!(run.gets > 0 && run.evictions > 0, "{run:?}");
+}
+
+#[test]
+#[ignore = "the long run: a minute, or as many seconds as PLASMAD_TORTURE_SECONDS says"]
+fn what_leaves_is_claimed_in_time_or_not_at_all_for_long() {
+    println!("{:?}", hot::claim_what_leaves(seconds().unwrap_or(LONG)));
+}
+
+#[test]
+fn what_a_copy_wrote_is_there_when_it_is_told_of() {
+    assert!(copies::copy_and_tell(SHORT) > 0);
+}
+
+#[test]
+#[ignore = "the long run: a minute, or as many seconds as PLASMAD_TORTURE_SECONDS says"]
+fn what_a_copy_wrote_is_there_when_it_is_told_of_for_long() {
+    println!("{} copies", copies::copy_and_tell(seconds().unwrap_or(LONG)));
 }
 
 /// One of the processes of [`torture`]; does nothing unless it is told.
@@ -42,15 +73,22 @@ fn torturer() {
 }
 
 /// What a run did.
-#[derive(Debug)]
+#[derive(Clone, Default, Debug)]
 struct Run {
     counts: Counts,
     evictions: u64,
     kills: u64,
 }
 
-/// Runs the workers for so long, killing one after the other; panics when one finds a wrong byte.
-fn torture(time: Duration) -> Run {
+impl Run {
+    fn has_done(&self, goal: &Self) -> bool {
+        self.counts.has_done(&goal.counts) && self.evictions >= goal.evictions && self.kills >= goal.kills
+    }
+}
+
+/// Runs the workers for so long and until they have done so much, killing one after the other; panics when one finds a
+/// wrong byte.
+fn torture(time: Duration, goal: &Run) -> Run {
     // A third of what the workers put: every object is evicted, and its memory used again, many times a second.
     let daemon = Daemon::with(&["--memory", "256KiB", "--when-full", "evict", "--populate", "none"]);
     let store = Store::connect(daemon.socket()).unwrap();
@@ -63,9 +101,10 @@ fn torture(time: Duration) -> Run {
         (child, Instant::now() + Duration::from_millis(300))
     };
     let mut workers: Vec<(Child, Instant)> = (0..WORKERS).map(&mut start).collect();
-    let mut run = Run { counts: Counts::default(), evictions: 0, kills: 0 };
+    let mut run = Run::default();
     let end = Instant::now() + time;
-    while Instant::now() < end {
+    while Instant::now() < end || !run.has_done(goal) {
+        assert!(Instant::now() < end + GIVE_UP_AFTER, "too little was done: {run:?}");
         match heard.recv_timeout(Duration::from_millis(20)) {
             Ok(counts) => run.counts.add(&counts),
             Err(mpsc::RecvTimeoutError::Timeout) => (),
@@ -80,6 +119,7 @@ fn torture(time: Duration) -> Run {
                 child.kill().unwrap();
                 child.wait().unwrap();
                 run.kills += 1;
+                run.evictions = evictions(&store);
                 workers[slot as usize] = start(slot);
             }
         }
@@ -89,9 +129,19 @@ fn torture(time: Duration) -> Run {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let stats: serde_json::Value = serde_json::from_str(&store.stats_json().unwrap()).unwrap();
-    run.evictions = stats["totals"]["evictions"].as_u64().unwrap();
+    run.evictions = evictions(&store);
     run
+}
+
+/// How often a store has evicted.
+fn evictions(store: &Store) -> u64 {
+    let stats: serde_json::Value = serde_json::from_str(&store.stats_json().unwrap()).unwrap();
+    stats["totals"]["evictions"].as_u64().unwrap()
+}
+
+fn seconds() -> Option<Duration> {
+    let told = std::env::var("PLASMAD_TORTURE_SECONDS").ok()?;
+    Some(Duration::from_secs(told.parse().expect("PLASMAD_TORTURE_SECONDS is a number")))
 }
 
 struct Worker;
@@ -115,5 +165,14 @@ impl Worker {
 
 /// More than there are processors, so that they are stopped anywhere.
 const WORKERS: u64 = 3;
-const LONG_SECONDS: u64 = 180;
+const SHORT: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(60);
+/// What the long run has to do, however long that takes.
+const LONG_RUN: Run = Run {
+    counts: Counts { gets: 20_000_000, misses: 0, puts: 2_000_000, deletes_under_pin: 10_000 },
+    evictions: 100_000,
+    kills: 200,
+};
+/// Something is wrong with a machine that needs so long.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(1800);
 const TOLD: &str = "PLASMAD_TEST_TORTURER";

@@ -2,10 +2,11 @@
 
 use plasmad_client::{CreateOptions, Error, ObjectId, Reader, Store, Timeout};
 
+use super::content::{bytes, check, check_ends, id};
 use crate::support::Random;
 
 /// What was done since the last time it was told.
-#[derive(Debug, Default)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Counts {
     pub(super) gets: u64,
     pub(super) misses: u64,
@@ -19,6 +20,10 @@ impl Counts {
         self.misses += other.misses;
         self.puts += other.puts;
         self.deletes_under_pin += other.deletes_under_pin;
+    }
+
+    pub(super) fn has_done(&self, goal: &Self) -> bool {
+        self.gets >= goal.gets && self.puts >= goal.puts && self.deletes_under_pin >= goal.deletes_under_pin
     }
 
     fn tell(&mut self) {
@@ -50,6 +55,7 @@ pub(super) fn run(told: &str) {
     }
     loop {
         put_some(&store, slot, &mut random, &mut counts);
+        write_one(&store, slot, &mut random, &mut counts);
         for _ in 0..GETS_PER_TURN {
             get_one(&store, &mut random, &mut counts);
         }
@@ -70,12 +76,29 @@ fn put_some(store: &Store, slot: u64, random: &mut Random, counts: &mut Counts) 
         Err(Error::NotSealed { .. }) => return,
         Err(error) => panic!("delete: {error}"),
     }
-    let data: Vec<Vec<u8>> = keys.iter().map(|key| bytes(*key, random.bits())).collect();
+    let data: Vec<Vec<u8>> = keys.iter().map(|key| some_bytes(*key, random)).collect();
     let data: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
     match store.put_many(&data, Some(&ids), &CreateOptions::default()) {
         Ok(_) => counts.puts += BATCH,
         Err(Error::Exists { .. } | Error::Full { .. }) => (),
         Err(error) => panic!("put: {error}"),
+    }
+}
+
+/// A new version of one of them, larger, and copied into its place by this process.
+fn write_one(store: &Store, slot: u64, random: &mut Random, counts: &mut Counts) {
+    let key = slot * KEYS_EACH + random.below(KEYS_EACH);
+    let bytes = bytes(key, random.bits(), 3 * WORDS_MAX + random.below(WORDS_MAX));
+    let options = CreateOptions { id: Some(id(key)), ..CreateOptions::default() };
+    match store.delete(&[id(key)]).and_then(|_| store.create(bytes.len() as u64, &options)) {
+        Ok(mut writer) => {
+            writer.copy_from(0, &bytes);
+            writer.seal().unwrap();
+            counts.puts += 1;
+        }
+        // As in `put_some`.
+        Err(Error::NotSealed { .. } | Error::Exists { .. } | Error::Full { .. }) => (),
+        Err(error) => panic!("create: {error}"),
     }
 }
 
@@ -113,10 +136,14 @@ fn delete_under_a_pin(store: &Store, slot: u64, random: &mut Random, counts: &mu
         let Ok(buffer) = store.get(id(key), Timeout::NO_WAIT) else { continue };
         store.delete(&[id(key)]).unwrap();
         // Something new, which would like to lie there.
-        let _ = store.put(&bytes(u64::MAX, random.bits()), &CreateOptions::default());
+        let _ = store.put(&some_bytes(u64::MAX, random), &CreateOptions::default());
         check(key, &buffer);
         counts.deletes_under_pin += 1;
     }
+}
+
+fn some_bytes(key: u64, random: &mut Random) -> Vec<u8> {
+    bytes(key, random.bits(), 3 + random.below(WORDS_MAX))
 }
 
 /// A key of one of those who put.
@@ -124,50 +151,10 @@ fn random_key(random: &mut Random) -> u64 {
     KEYS_EACH + random.below(KEYS_EACH * (super::WORKERS - 1))
 }
 
-fn id(key: u64) -> ObjectId {
-    ObjectId::from_slice(&(key + 1).to_be_bytes()).unwrap()
-}
-
-/// Key, version and length, then words that follow from them.
-fn bytes(key: u64, version: u64) -> Vec<u8> {
-    let count = 3 + version % WORDS_MAX;
-    let mut words = vec![key, version, count];
-    words.extend((3..count).map(|at| word(key, version, at)));
-    words.into_iter().flat_map(u64::to_le_bytes).collect()
-}
-
-/// Every word.
-fn check(key: u64, found: &[u8]) {
-    let (version, count) = check_ends(key, found);
-    let wrong = (3..count).find(|number| word_at(found, *number) != word(key, version, *number));
-    assert_eq!(wrong, None, "WRONG BYTES: in a word of {key}, version {version:#x}");
-}
-
-/// The header and the last word: quick, so that most of the time is spent where it could go wrong.
-fn check_ends(key: u64, found: &[u8]) -> (u64, u64) {
-    let (found_key, version, count) = (word_at(found, 0), word_at(found, 1), word_at(found, 2));
-    assert_eq!(found_key, key, "WRONG BYTES: the key of another object, version {version:#x}");
-    assert_eq!(count * 8, found.len() as u64, "WRONG BYTES: the length of another version of {key}");
-    if count > 3 {
-        let last = count - 1;
-        assert_eq!(word_at(found, last), word(key, version, last), "WRONG BYTES: the last word of {key}");
-    }
-    (version, count)
-}
-
-fn word_at(bytes: &[u8], number: u64) -> u64 {
-    let word = bytes.chunks_exact(8).nth(number as usize);
-    word.map_or(0, |word| u64::from_le_bytes(word.try_into().unwrap()))
-}
-
-fn word(key: u64, version: u64, at: u64) -> u64 {
-    (key ^ version.rotate_left(17)).wrapping_add(at).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 /// The worker that only gets.
 const READER: u64 = 0;
 const KEYS_EACH: u64 = 512;
 const BATCH: u64 = 32;
 const GETS_PER_TURN: u64 = 1000;
-/// Objects have up to 1 KiB.
+/// Objects that are put have up to 1 KiB, those that are written 3 KiB and more.
 const WORDS_MAX: u64 = 125;

@@ -11,6 +11,8 @@ use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::thread;
 
+use crate::faults::Fault;
+
 /// How bytes are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
@@ -102,6 +104,9 @@ fn stream(target: &mut [u8], source: &[u8]) {
         stream_sse2(target_body, source_body);
     }
     target_tail.copy_from_slice(source_tail);
+    if Fault::NoSfence.is_in() {
+        return;
+    }
     // SAFETY: every x86-64 processor has it.
     unsafe { _mm_sfence() };
 }
@@ -150,7 +155,7 @@ const ONE: NonZeroUsize = NonZeroUsize::MIN;
 /// More threads than this saturate no memory bus faster.
 const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 /// Below this, the target may still be in the cache when its reader comes.
-const NON_TEMPORAL_BYTES_MIN: usize = 1 << 20;
+const NON_TEMPORAL_BYTES_MIN: usize = if cfg!(plasmad_broken) { 1 << 10 } else { 1 << 20 };
 /// Below this, starting a thread costs more than it saves.
 const THREADS_BYTES_MIN: usize = 8 << 20;
 /// One turn of the copying loop: two cache lines.

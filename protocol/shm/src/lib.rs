@@ -11,6 +11,7 @@
 //! | [`life`] | files that tell the daemon whether anybody still maps them |
 //! | `ordering` | a store and a full fence as one step |
 //! | [`copy`] | the one place that copies payloads |
+//! | [`faults`] | mistakes and slowness that the torture test can compile in |
 //! | [`populate`] | making pages present ahead of use, small or huge ones, and giving them back |
 //! | [`fd_passing`] | descriptors over Unix sockets |
 //! | [`fork`] | is this still the process that made it; what is done around each fork |
@@ -20,6 +21,7 @@
 //! sealed objects are the one exception, since nobody writes them while they are pinned.
 
 pub mod copy;
+pub mod faults;
 pub mod fd_passing;
 pub mod fork;
 pub mod index;

@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 #[cfg(not(target_arch = "x86_64"))]
 use std::sync::atomic::{Ordering::Release, fence};
 
+use crate::faults::{Fault, before_a_claim};
+
 /// Stores with release, then fences.
 #[inline]
 pub(crate) fn store_then_fence(word: &AtomicU64, value: u64) {
@@ -24,7 +26,8 @@ pub(crate) fn store_then_fence(word: &AtomicU64, value: u64) {
 /// Stores into a word that is zero, then fences; `false` and no store if it isn't.
 #[inline]
 pub(crate) fn set_if_zero_then_fence(word: &AtomicU64, value: u64) -> bool {
-    if cfg!(plasmad_broken = "no_fence") {
+    before_a_claim();
+    if Fault::NoFence.is_in() {
         let is_free = word.load(Relaxed) == 0;
         if is_free {
             word.store(value, Relaxed);

@@ -18,6 +18,7 @@ use std::sync::atomic::fence;
 
 use super::record::{Packed, PackedId, commit_word};
 use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotState, WANTED_OFFSET, waiter_bit};
+use crate::faults::Fault;
 use crate::memfd::{self, SealError};
 use crate::page::{Grant, OwnPage};
 use crate::words::{Line, ReadWords};
@@ -103,7 +104,7 @@ impl IndexReader {
     /// daemon may have seen it, and wait for it to go.
     #[inline]
     fn confirm(&self, slot: u32, commit: u64, pins: &OwnPage, word: u32) -> Result<(), Missed> {
-        if self.slot(slot).word(COMMIT) != commit && !cfg!(plasmad_broken = "no_recheck") {
+        if self.slot(slot).word(COMMIT) != commit && !Fault::NoRecheck.is_in() {
             pins.release(word);
             return Err(Missed { ring: self.is_wanted() });
         }
