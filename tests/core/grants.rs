@@ -288,6 +288,17 @@ fn what_an_object_leaves_of_its_slot_serves_those_who_wait() {
 }
 
 #[test]
+fn a_create_in_line_is_refused_as_soon_as_its_id_is_told_on_a_ring() {
+    let mut store = roomy();
+    assert_eq!(store.granted(1, 64, 1), 1);
+    let grant = store.takes(1);
+    let object = Wanted { id: own(1, 7), ..wanted(1, MIB) };
+    assert_eq!(store.asks(2, 10, Verb::Create { timeout_ns: FOREVER, objects: vec![object] }), []);
+    store.tells(1, Entry::Put(handle(&grant), Named { evictable: false, ..named(1, 7, 64) }));
+    assert_eq!(outcomes(&replies(store.happens(Event::Tick))), [(10, '!')]);
+}
+
+#[test]
 fn what_the_dead_had_told_is_sealed_and_the_rest_is_free() {
     let mut store = roomy();
     assert_eq!(store.granted(1, 128, 4), 4);

@@ -299,6 +299,8 @@ impl Store {
         let extent = self.shorten(granted, bytes);
         self.slots.name(slot, named, extent, now);
         self.totals.creates += 1;
+        // The first in line may wait for room under this very id.
+        self.room_changed |= !self.creates.is_empty();
         Ok(true)
     }
 
