@@ -1,13 +1,13 @@
 /* A reader walks a chain while the daemon takes slots off it and uses them again, in this chain or another:
-   IndexReader::find, IndexWriter::{publish, unlink, free}.
+   IndexReader::find, IndexWriter::{publish, grant, unlink, free}.
 
-   Slot 1 holds an object that stays, at the end of chain 0; slots 2 and 3 come and go in both chains. While memory is still, a
-   walk finds what stays: so it does if the daemon ended in the middle of its work, at any step. With -DSEEK the reader
-   seeks an object that comes and goes: what it finds was sealed under that id and commit word. Then one slot comes and goes, and its
-   generations count and end; else they stand still, and the daemon goes on for ever.
+   Slot 1 holds an object that stays, at the end of chain 0; slots 2 and 3 come and go in both chains, slot 3 by way of a grant.
+   While memory is still, a walk finds what stays: so it does if the daemon ended in the middle of its work, at any step. With
+   -DSEEK the reader seeks an object that comes and goes: what it finds was sealed under that id and commit word. Then one slot
+   comes and goes, and its generations count and end; else they stand still, and the daemon goes on for ever.
 
    Faults: HEAD_FIRST LINK_CLEARED NO_UNLINK NO_BOUND MISS_PROVES; with SEEK: NO_SECOND_LOOK; with PSO: RELAXED_HEAD
-   NO_FIELD_FENCE */
+   NO_FIELD_FENCE NO_GRANT_FENCE */
 
 #define WORDS 11
 #define PROCESSORS 1
@@ -19,14 +19,15 @@ bool changed;                              /* memory is not what it was when the
 #define HEAD(chain) (chain)                /* 0: empty, else a slot */
 #define NEXT(slot) (1 + (slot))
 #define ID(slot) (4 + (slot))
-#define COMMIT(slot) (7 + (slot))          /* generation * 4 + state */
+#define COMMIT(slot) (7 + (slot))          /* generation * 8 + state */
 #define DAEMON 0
 
 #define FREE 0
 #define WRITING 1
 #define SEALED 2
 #define LEAVING 3
-#define COMMITTED(generation, state) ((generation) * 4 + (state))
+#define GRANTED 4
+#define COMMITTED(generation, state) ((generation) * 8 + (state))
 
 #define STAYS 1
 #define SOUGHT 2
@@ -72,14 +73,14 @@ end:do
             id = memory[ID(slot)];
             next = memory[NEXT(slot)];
             if
-            :: id == WANTED && commit % 4 == SEALED ->
+            :: id == WANTED && commit % 8 == SEALED ->
 #ifndef NO_SECOND_LOOK
                 if
                 :: memory[COMMIT(slot)] != commit -> missed()
                 :: else
                 fi;
 #endif
-                must(hit_is_right, SEALED_AS(slot, commit / 4) == WANTED);
+                must(hit_is_right, SEALED_AS(slot, commit / 8) == WANTED);
                 break
             :: else -> slot = next; hops++
             fi
@@ -89,14 +90,28 @@ end:do
     od
 }
 
+/* Handed to a client. Whoever reads the slot's last object is told by this, so publishing need not do so again. */
+inline grant(slot) {
+    store(DAEMON, COMMIT(slot), COMMITTED(generation[slot], WRITING));
+#ifndef NO_GRANT_FENCE
+    release_fence(DAEMON);
+#endif
+    store_release(DAEMON, COMMIT(slot), COMMITTED(generation[slot], GRANTED));
+    granted = true
+}
+
 /* The record, then the chain, then the commit word. */
 inline publish(slot, to, under) {
     load(DAEMON, HEAD(to), first);
     d_step { SEALED_AS(slot, generation[slot]) = under; chain[slot] = to };
-    store(DAEMON, COMMIT(slot), COMMITTED(generation[slot], WRITING));
+    if
+    :: granted -> granted = false
+    :: else ->
+        store(DAEMON, COMMIT(slot), COMMITTED(generation[slot], WRITING));
 #ifndef NO_FIELD_FENCE
-    release_fence(DAEMON);
+        release_fence(DAEMON)
 #endif
+    fi;
 #ifdef HEAD_FIRST
     store_release(DAEMON, HEAD(to), slot);
 #endif
@@ -135,15 +150,24 @@ inline free(slot) {
 proctype Daemon() {
     byte slot = 0, first = 0, link = 0, before = 0;
     byte chain[4], generation[4];
+    bool granted = false;
     d_step { chain[2] = OFF_CHAIN; chain[3] = OFF_CHAIN };
+#ifdef SEEK
+    byte mover = 2;
+    if :: mover = 3 :: skip fi;
+#endif
 end:do
 #ifdef SEEK
-    ::  slot = 2;
+    ::  slot = mover;
 #else
     ::  if :: slot = 2 :: slot = 3 fi;
 #endif
         if
         :: chain[slot] == OFF_CHAIN && generation[slot] <= GENERATIONS ->
+            if
+            :: slot == 3 -> grant(slot)
+            :: else
+            fi;
             if
 #ifdef SEEK
             :: publish(slot, 0, SOUGHT)

@@ -5,7 +5,8 @@
    daemon may have seen it. The daemon, before it sleeps, stores that it wants to know, fences, and looks once more.
 
    Two clients get an object a few times; the first holds it when the run begins. A create needs its memory, then another
-   object lies in the slot, and a second create needs that. A claim is cleared the same way at the end of a put.
+   object lies in the slot, and a second create needs that. The claim on a grant is cleared the same way, and a grant is looked
+   at the same way: with another mark, and the ring drained behind it.
 
    Faults: SILENT SILENT_MISS NO_RELEASE_FENCE NO_DAEMON_FENCE NO_SECOND_LOOK WANTED_LATE WANTED_LOADED_FIRST; not needed
    beside the fence of each scan: NO_WANTED_FENCE */

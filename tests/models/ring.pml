@@ -1,5 +1,6 @@
 /* Puts go through a ring without a word to the daemon, and yet: a put that has returned is visible to every get that starts
-   after it, and a get that waits is never forgotten.
+   after it, and a get that waits is never forgotten. page/ring.rs, pushing.rs, Store::{handle, drain, await_objects},
+   IndexWriter::expect, IndexReader::is_expected.
 
    The daemon drains the ring behind each frame it receives and before it acts on it. Before a get waits, the daemon notes
    it, publishes its bit in the filter, fences, and drains once more; only then it sleeps. A put stores entry and tail, fences,
