@@ -9,6 +9,7 @@
 //! | [`hand_over`] | an object from one process to another that waits for it |
 //! | `large_puts` | puts beside the best copy loop, in memory written before |
 //! | `first_touch` | the same in memory the client touches for the first time, huge pages or small ones |
+//! | `overtaking` | the same in memory that isn't there yet |
 //! | `copy_sweep` | our copy beside `memcpy`, over all sizes |
 //! | `start` | from start to service |
 //! | [`client_death`] | from a client's death to having back what it held |
@@ -25,6 +26,7 @@ pub(crate) mod hand_over;
 mod hot_gets;
 mod large_puts;
 pub(crate) mod neighbours;
+mod overtaking;
 mod round_trips;
 mod small_puts;
 mod start;
@@ -90,6 +92,12 @@ pub(crate) const GROUPS: &[Group] = &[
         rows: &["put_1g_first"],
         measure: first_touch::measure,
         memory_bytes: first_touch::MEMORY_BYTES,
+        own_daemon: true,
+    },
+    Group {
+        rows: &["put_overtaking"],
+        measure: overtaking::measure,
+        memory_bytes: overtaking::MEMORY_BYTES,
         own_daemon: true,
     },
     Group {

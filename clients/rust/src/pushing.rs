@@ -155,10 +155,10 @@ impl Session {
         object: &Object<'_>,
         interrupt: &Interrupt,
     ) -> Result<Option<Granted>> {
-        let Some(class) = Class::of(object.data_bytes.saturating_add(object.metadata.len() as u64)) else {
-            return Ok(None);
-        };
-        if self.is_gone(pushing) {
+        let metadata_bytes = object.metadata.len() as u64;
+        let Some(class) = Class::of(object.data_bytes.saturating_add(metadata_bytes)) else { return Ok(None) };
+        // What can't be put is the daemon's to refuse.
+        if metadata_bytes > self.welcome.metadata_bytes_max.into() || self.is_gone(pushing) {
             return Ok(None);
         }
         loop {

@@ -40,26 +40,54 @@ fn copy_large(target: &mut [u8], source: &[u8]) {
     copy_with(method, threads, target, source);
 }
 
+/// As [`copy`], where memory may have to be made ready: `prepare` is told where a piece begins and how long it is, by
+/// the thread that copies it next.
+///
+/// # Panics
+/// If the lengths differ.
+pub(crate) fn copy_prepared(target: &mut [u8], source: &[u8], prepare: impl Fn(usize, usize) + Sync) {
+    let (method, threads) = plan(source.len());
+    in_parts(threads, target, source, |start, target, source| {
+        let pieces = target.chunks_mut(PREPARED_BYTES).zip(source.chunks(PREPARED_BYTES));
+        for (number, (target, source)) in pieces.enumerate() {
+            prepare(start + number * PREPARED_BYTES, target.len());
+            copy_part(method, target, source);
+        }
+    });
+}
+
 /// Copies in a given way, for measurements.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn copy_with(method: Method, threads: NonZeroUsize, target: &mut [u8], source: &[u8]) {
+    in_parts(threads, target, source, |_, target, source| copy_part(method, target, source));
+}
+
+/// Each thread has a part, which is told with its place in the whole.
+fn in_parts(
+    threads: NonZeroUsize,
+    target: &mut [u8],
+    source: &[u8],
+    copy_part: impl Fn(usize, &mut [u8], &[u8]) + Sync,
+) {
     assert_eq!(target.len(), source.len(), "a copy has one length");
     if threads == ONE || source.is_empty() {
-        return copy_part(method, target, source);
+        return copy_part(0, target, source);
     }
     let part = source.len().div_ceil(threads.get()).next_multiple_of(PART_ALIGNMENT);
     thread::scope(|scope| {
-        let mut parts = target.chunks_mut(part).zip(source.chunks(part));
+        let copy_part = &copy_part;
+        let mut parts = target.chunks_mut(part).zip(source.chunks(part)).enumerate();
         let own = parts.next();
-        for (target, source) in parts {
-            let spawned = thread::Builder::new().spawn_scoped(scope, || copy_part(method, target, source));
+        for (number, (target, source)) in parts {
+            let copied = move || copy_part(number * part, target, source);
+            let spawned = thread::Builder::new().spawn_scoped(scope, copied);
             // The closure is lost with the error, and with it the part; a process out of threads can't go on.
             spawned.expect("a thread for a large copy");
         }
-        if let Some((target, source)) = own {
-            copy_part(method, target, source);
+        if let Some((_, (target, source))) = own {
+            copy_part(0, target, source);
         }
     });
 }
@@ -160,6 +188,8 @@ const NON_TEMPORAL_BYTES_MIN: usize = if cfg!(plasmad_broken) { 1 << 10 } else {
 const THREADS_BYTES_MIN: usize = 8 << 20;
 /// One turn of the copying loop: two cache lines.
 const LINE: usize = 128;
+/// So much is made ready at a time: what a thread then copies into is still known to its processor.
+const PREPARED_BYTES: usize = 4 << 20;
 /// Parts start on a page, so that two threads never share a line.
 const PART_ALIGNMENT: usize = 4096;
 
@@ -179,6 +209,19 @@ mod tests {
                 assert!(target[..start].iter().chain(&target[start + bytes..]).all(|byte| *byte == 0xEE));
             }
         }
+    }
+
+    #[test]
+    fn every_byte_is_prepared_once() {
+        let bytes = 3 * THREADS_BYTES_MIN + 5000;
+        let source: Vec<u8> = (0..bytes).map(|at| (at / 4096) as u8).collect();
+        let (mut target, pieces) = (vec![0; bytes], std::sync::Mutex::new(Vec::new()));
+        copy_prepared(&mut target, &source, |at, bytes| pieces.lock().unwrap().push((at, bytes)));
+        assert_eq!(target, source);
+        let mut pieces = pieces.into_inner().unwrap();
+        pieces.sort_unstable();
+        let end = pieces.iter().fold(0, |end, (at, bytes)| if *at == end { at + bytes } else { usize::MAX });
+        assert_eq!(end, bytes);
     }
 
     #[cfg(target_arch = "x86_64")]

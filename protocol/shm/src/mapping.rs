@@ -8,6 +8,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::copy;
 use crate::map::{Access, Advice, Map};
@@ -22,6 +23,7 @@ pub struct ReadMapping {
 #[derive(Debug)]
 pub struct WriteMapping {
     map: Map,
+    touched: Touched,
 }
 
 impl ReadMapping {
@@ -56,7 +58,7 @@ impl ReadMapping {
 impl WriteMapping {
     /// Maps the first `bytes` bytes.
     pub fn new(fd: impl AsFd, bytes: u64) -> io::Result<Self> {
-        Ok(Self { map: Map::new(fd, 0, bytes, Access::Write)? })
+        Ok(Self { map: Map::new(fd, 0, bytes, Access::Write)?, touched: Touched::new(bytes) })
     }
 
     /// Its length.
@@ -86,11 +88,59 @@ impl WriteMapping {
         true
     }
 
+    /// Lets this process have the pages of a range that is about to be written, at a fraction of what a fault for each
+    /// of them would take. What was touched before is passed over.
+    fn touch(&self, offset: usize, bytes: usize) {
+        self.touched.untouched(offset, bytes, |start, end| {
+            let (start, end) = (start.max(offset) / PAGE_BYTES * PAGE_BYTES, end.min(offset + bytes));
+            // Where it can't be done, each page is touched as it is written.
+            let _ = self.map.advise(start, end - start, Advice::PopulateWrite);
+        });
+    }
+
     /// The address of a range, if it lies inside.
     #[inline]
     pub(crate) fn range(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
         let offset = inside(self.bytes(), offset, bytes)?;
         Some(self.map.as_mut_ptr().wrapping_add(offset))
+    }
+}
+
+/// Which pieces of a mapping this process has in its page tables, as far as it has put them there by itself. That may be
+/// out of date, as memory goes back to the system; then there are faults.
+#[derive(Debug)]
+struct Touched {
+    words: Box<[AtomicU64]>,
+}
+
+impl Touched {
+    fn new(bytes: u64) -> Self {
+        let words = bytes.div_ceil(64 * TOUCHED_PIECE_BYTES as u64);
+        Self { words: (0..words).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Marks the pieces that a range lies in, and tells where those begin and end that were not marked, neighbours
+    /// together.
+    fn untouched(&self, offset: usize, bytes: usize, mut tell: impl FnMut(usize, usize)) {
+        let mut run: Option<(usize, usize)> = None;
+        for piece in offset / TOUCHED_PIECE_BYTES..(offset + bytes).div_ceil(TOUCHED_PIECE_BYTES) {
+            let (word, bit) = (&self.words[piece / 64], 1 << (piece % 64));
+            if word.load(Relaxed) & bit != 0 || word.fetch_or(bit, Relaxed) & bit != 0 {
+                continue;
+            }
+            let (start, end) = (piece * TOUCHED_PIECE_BYTES, (piece + 1) * TOUCHED_PIECE_BYTES);
+            run = match run {
+                Some((first, last)) if last == start => Some((first, end)),
+                Some((first, last)) => {
+                    tell(first, last);
+                    Some((start, end))
+                }
+                None => Some((start, end)),
+            };
+        }
+        if let Some((first, last)) = run {
+            tell(first, last);
+        }
     }
 }
 
@@ -114,8 +164,11 @@ impl UnsealedBytes {
     /// # Panics
     /// If it would reach over the end.
     pub fn copy_from(&mut self, at: usize, source: &[u8]) {
-        let target = &mut self[at..at + source.len()];
-        copy::copy(target, source);
+        if source.len() < TOUCHED_BYTES_MIN {
+            return copy::copy(&mut self[at..at + source.len()], source);
+        }
+        let (mapping, start) = (self.mapping.clone(), self.offset + at);
+        copy::copy_prepared(&mut self[at..at + source.len()], source, |at, bytes| mapping.touch(start + at, bytes));
     }
 
     fn start(&self) -> *mut u8 {
@@ -146,10 +199,48 @@ fn inside(mapping_bytes: u64, offset: u64, bytes: u64) -> Option<usize> {
     (offset.checked_add(bytes)? <= mapping_bytes).then_some(offset as usize)
 }
 
+const PAGE_BYTES: usize = 4096;
+/// A call for less would cost more than the faults it saves.
+const TOUCHED_BYTES_MIN: usize = 1 << 20;
+/// What is touched is noted by pieces of this size.
+const TOUCHED_PIECE_BYTES: usize = 256 << 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::memfd;
+
+    #[test]
+    fn what_is_touched_is_told_once_with_its_neighbours() {
+        let touched = Touched::new(100 << 20);
+        let told = |offset: usize, bytes: usize| {
+            let mut told = Vec::new();
+            touched.untouched(offset, bytes, |start, end| told.push((start >> 18, end >> 18)));
+            told
+        };
+        assert_eq!(told(300 << 10, 1), [(1, 2)]);
+        assert_eq!(told(3 << 18, 70 << 18), [(3, 73)]);
+        assert_eq!(told(0, 80 << 18), [(0, 1), (2, 3), (73, 80)]);
+        assert_eq!(told(0, 80 << 18), []);
+    }
+
+    #[test]
+    fn a_large_copy_lands_where_it_should_and_nowhere_else() {
+        let bytes = 24 << 20;
+        let fd = memfd::create("test", bytes).unwrap();
+        let mapping = Arc::new(WriteMapping::new(&fd, bytes).unwrap());
+        let source: Vec<u8> = (0..9_000_001).map(|at: u32| (at / 4096 + at) as u8).collect();
+        for at in [0, 4097] {
+            let mut unsealed = UnsealedBytes::new(mapping.clone(), 5 << 20, 10 << 20).unwrap();
+            unsealed.fill(0xEE);
+            unsealed.copy_from(at, &source);
+            assert_eq!(unsealed[at..at + source.len()], source);
+            assert!(unsealed[..at].iter().chain(&unsealed[at + source.len()..]).all(|byte| *byte == 0xEE));
+        }
+        let reader = ReadMapping::new(&fd, bytes).unwrap();
+        let rest = [reader.sealed_bytes(0, 5 << 20).unwrap(), reader.sealed_bytes(15 << 20, 9 << 20).unwrap()];
+        assert!(rest.concat().iter().all(|byte| *byte == 0));
+    }
 
     #[test]
     fn what_one_mapping_writes_the_other_reads() {
