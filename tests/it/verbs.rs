@@ -274,6 +274,8 @@ fn limits_are_named_before_anything_is_sent_and_by_the_daemon() {
     let metadata = CreateOptions { metadata: vec![0; (64 << 10) + 1], ..CreateOptions::default() };
     let refused = store.create(1, &metadata).map(|writer| writer.id());
     assert!(matches!(&refused, Err(Error::Limit { message }) if message.contains("65536")), "{refused:?}");
+    let refused = store.put(b"x", &metadata);
+    assert!(matches!(&refused, Err(Error::Limit { message }) if message.contains("65536")), "{refused:?}");
     let refused = store.contains_many(&vec![name("x"); 16_385]);
     assert!(matches!(&refused, Err(Error::Limit { message }) if message.contains("16384")), "{refused:?}");
     assert_eq!(store.contains_many(&vec![name("x"); 16_384]).expect("the limit itself").len(), 16_384);

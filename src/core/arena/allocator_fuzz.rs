@@ -224,7 +224,7 @@ fn run(seed: u64, operations: u64, fault: Fault) -> Compared {
                 pair.allocate(bytes)?;
             }
             5..9 if count > 0 => pair.free(random.below(count) as usize)?,
-            _ if count > 0 => pair.split(random.below(count) as usize, &mut random)?,
+            9 if count > 0 => pair.split(random.below(count) as usize, &mut random)?,
             _ => {}
         }
     }
