@@ -192,15 +192,19 @@ fn a_create_that_finds_no_room_waits_for_what_is_given_back_and_drops_nothing() 
 }
 
 #[test]
-fn a_create_that_does_not_fit_even_then_is_refused_as_ever() {
-    let mut store = store_with_ahead(0, WhenFull::Refuse);
+fn nobody_waits_long_for_a_shell_that_does_not_come_back() {
+    let mut store = store_with_ahead(0, WhenFull::Evict);
     store.put(1, 64);
     store.use_shortly(30 * SPAN_BYTES);
-    store.wait_until(Nanos::MAX);
+    assert_eq!(store.wait_until(Nanos::MAX), give_back(23, 8));
     assert_eq!(store.create(2, 10, 0, 3, 32 * SPAN_BYTES), []);
-    // The shell never comes back, which nobody has to wait for.
-    let deadline = store.store.next_deadline().expect("it waits");
-    assert_eq!(outcomes(&store.ticks_at(deadline.max(store.now + 1_000_000_000))), [(10, '-')]);
+    assert_eq!(store.create(2, 11, 10 * SECOND, 4, 23 * SPAN_BYTES), []);
+    let late = store.now + SECOND;
+    assert_eq!(store.ticks_at(late - 1), []);
+    // The one doesn't fit without what is away; the other does when an object goes for it.
+    assert!(store.is_sealed(1));
+    assert_eq!(outcomes(&store.ticks_at(late)), [(10, '-'), (11, '+')]);
+    assert!(!store.is_sealed(1));
 }
 
 #[test]
@@ -269,4 +273,5 @@ fn what_is_given_back_is_in_nobodys_hands() {
 }
 
 const CLIENT: ClientId = ClientId(2);
-const IDLE_NS: Nanos = 60_000_000_000;
+const SECOND: Nanos = 1_000_000_000;
+const IDLE_NS: Nanos = 60 * SECOND;

@@ -32,7 +32,7 @@ impl Store {
         {
             return self.answer(turn, client, tag, answer);
         }
-        let timeout_ns = self.create_timeout_ns(timeout_ns);
+        let timeout_ns = self.create_timeout_ns(turn.now, timeout_ns);
         if timeout_ns == 0 {
             let shortage = self.shortage(turn, client, &objects);
             return self.answer(turn, client, tag, Err(Refusal::Full(shortage)));
@@ -203,7 +203,7 @@ impl Store {
 
     /// Extents of these sizes, dropping objects for them only where that is enough.
     pub(super) fn drop_for<R: Residence>(&mut self, turn: &mut Turn<'_, R>, sizes: &[u64]) -> Option<Vec<Extent>> {
-        if self.is_giving_back() {
+        if self.is_giving_back(turn.now) {
             return None;
         }
         self.sweep(turn);

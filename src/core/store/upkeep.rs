@@ -1,7 +1,8 @@
 //! Memory made present ahead of use, and given back: one errand of the shell's at a time.
 //!
 //! Invariant: what is given back belongs to nobody until the shell says that it is done. A create that finds no room
-//! meanwhile waits for that, which is a matter of milliseconds, before it drops anything or is refused.
+//! meanwhile waits for that, which is a matter of milliseconds, before it drops anything or is refused. It doesn't wait
+//! for a shell that seems not to come back.
 
 use plasmad_wire::Extent;
 
@@ -16,8 +17,8 @@ use crate::residence::Residence;
 pub(super) enum Errand {
     /// It makes this present.
     Populate(Stretch),
-    /// It gives this back; the allocator has it out of reach.
-    GiveBack(Extent),
+    /// It gives this back, since then; the allocator has it out of reach.
+    GiveBack(Extent, Nanos),
 }
 
 impl Store {
@@ -34,7 +35,7 @@ impl Store {
             && let Some(extent) = self.spans.to_give_back(&self.arena)
         {
             self.arena.withdraw(extent);
-            self.errand = Some(Errand::GiveBack(extent));
+            self.errand = Some(Errand::GiveBack(extent, turn.now));
             turn.effects.push(Effect::GiveBack(extent));
         }
     }
@@ -46,7 +47,7 @@ impl Store {
     pub(super) fn errand_done(&mut self, succeeded: bool) {
         match self.errand.take().expect("an errand that is done was begun") {
             Errand::Populate(stretch) => self.spans.populated(stretch, succeeded),
-            Errand::GiveBack(extent) => {
+            Errand::GiveBack(extent, _) => {
                 self.arena.restore(extent);
                 self.spans.given_back(extent, succeeded, &self.arena);
                 self.room_changed = true;
@@ -55,13 +56,13 @@ impl Store {
     }
 
     /// Some free memory is out of reach for the moment.
-    pub(super) fn is_giving_back(&self) -> bool {
-        matches!(self.errand, Some(Errand::GiveBack(_)))
+    pub(super) fn is_giving_back(&self, now: Nanos) -> bool {
+        matches!(self.errand, Some(Errand::GiveBack(_, since)) if now - since < GIVING_BACK_NS_MAX)
     }
 
     /// How long a create waits for room: while something is given back, long enough for it to be done.
-    pub(super) fn create_timeout_ns(&self, asked_ns: u64) -> u64 {
-        if self.is_giving_back() { asked_ns.max(GIVING_BACK_NS_MAX) } else { asked_ns }
+    pub(super) fn create_timeout_ns(&self, now: Nanos, asked_ns: u64) -> u64 {
+        if self.is_giving_back(now) { asked_ns.max(GIVING_BACK_NS_MAX) } else { asked_ns }
     }
 
     /// Everything that is to be present ahead of use is, or can't be had.
