@@ -4,8 +4,8 @@ use plasmad_wire::codec::Blob;
 use plasmad_wire::features::{SHARED_GETS, SHARED_PUTS};
 use plasmad_wire::limits::{FOREVER, MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::{
-    Abort, Cancel, Contains, Create, Delete, Evict, Get, Goodbye, Grant, Hello, InlineObject, List, NewObject, Ping,
-    Put, Release, Ring, Seal, Stat, Stats, Subscribe, Wait,
+    Abort, Cancel, Contains, Create, Delete, Evict, Get, Goodbye, Grant, Hello, InlineObject, Lease, List, NewObject,
+    Ping, Put, Release, Ring, Seal, Stat, Stats, Subscribe, Wait,
 };
 use plasmad_wire::{Format, Handle, ObjectId, Pin, Request, Role};
 
@@ -68,5 +68,6 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("subscribe to all there is", Request::Subscribe(Subscribe { existing: true, queue_max: 65_536 })),
         ("ring", Request::Ring(Ring {})),
         ("grant", Request::Grant(Grant { bytes: 1024, count: 16 })),
+        ("lease", Request::Lease(Lease {})),
     ]
 }

@@ -5,8 +5,8 @@ use plasmad_wire::error::{Full, Holder};
 use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits;
 use plasmad_wire::response::{
-    Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, FilePlace, Got, GotObject, Listed, ObjectInfo, Pong,
-    Present, StatsDocument, Welcome,
+    Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, FilePlace, Got, GotObject, Leased, Listed, ObjectInfo,
+    Pong, Present, StatsDocument, Welcome,
 };
 use plasmad_wire::value::{GetStatus, ObjectState};
 use plasmad_wire::{Change, ChangeKind, ErrorBody, ErrorCode, Format, Handle, Location, ObjectId, Pin, Response, Role};
@@ -37,7 +37,9 @@ pub fn responses() -> Vec<(&'static str, u16, Response)> {
         ("got", 9, Response::Got(Got { timed_out: false, objects: vec![located] })),
         ("got nothing in time", 9, Response::Got(Got { timed_out: true, objects: unpinned() })),
         ("count of a release", 10, count.clone()),
-        ("count of a delete", 11, count),
+        ("count of a delete", 11, count.clone()),
+        ("count of a grant", 20, count),
+        ("leased", 21, Response::Leased(Leased { objects: 3 })),
         ("present of a contains", 12, Response::Present(Present { sealed: vec![true, false] })),
         ("present of a wait", 13, Response::Present(Present { sealed: Vec::new() })),
         ("info of an object in memory", 14, Response::ObjectInfo(in_memory())),

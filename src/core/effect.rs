@@ -72,6 +72,13 @@ pub enum Reply {
         /// A page of them.
         objects: Vec<Description>,
     },
+    /// To lease.
+    Leased {
+        /// What holds it.
+        lease: ClientId,
+        /// How many objects. With none there is no lease.
+        objects: u32,
+    },
     /// To subscribe, once; what happens from now on is taken from the store.
     Subscribed,
     /// To stats.

@@ -148,6 +148,11 @@ pub enum Verb {
         /// How much.
         bytes: u64,
     },
+    /// The asker is about to fork: whatever becomes of its own claims, what its children inherit stays.
+    Lease {
+        /// A client that only holds, as long as any of the children uses it; its page is known to the residence.
+        lease: ClientId,
+    },
     /// Hand out slots to fill.
     Grant {
         /// How much each is to hold.

@@ -44,6 +44,12 @@ pub trait Residence {
     /// One scan of all pages; nothing is changed. Claims on another generation of a slot don't count.
     fn pinned(&mut self, into: &mut SlotSet);
 
+    /// The same of one client's page.
+    fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet);
+
+    /// Claims on this use of a slot count from here on, though its object isn't sealed and nobody can find it.
+    fn reserve(&mut self, slot: SlotNumber, generation: u64);
+
     /// One scan of all pages, telling who claims what, a call for each claim.
     fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber));
 

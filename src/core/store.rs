@@ -6,10 +6,11 @@
 //! This file holds the entrance and what all verbs share; the verbs stand in `store/`:
 //! `make` (create, seal, abort), `read` (get, release, wait, contains), `remove` (delete, evict, departures),
 //! `inspect` (stat, list, stats), `watch` (subscribe), `grants` (memory handed out ahead, and what clients tell of it),
-//! `upkeep` (memory made present, and given back).
+//! `upkeep` (memory made present, and given back), `lease` (what children of a fork hold).
 
 mod grants;
 mod inspect;
+mod lease;
 mod make;
 mod read;
 mod remove;
@@ -17,6 +18,7 @@ mod upkeep;
 mod watch;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use plasmad_wire::Role;
@@ -64,6 +66,8 @@ pub struct Store {
     subscriptions: Subscriptions,
     /// Deleted objects whose memory waits for the last release.
     doomed: Vec<SlotNumber>,
+    /// Unsealed objects that were inherited by children of a fork.
+    inherited: BTreeSet<SlotNumber>,
     /// A doomed object may have lost its last pin since the last sweep.
     sweep_due: bool,
     /// Something happened that may let the first create in line through.
@@ -107,6 +111,7 @@ impl Store {
             deadlines: Deadlines::default(),
             subscriptions: Subscriptions::default(),
             doomed: Vec::new(),
+            inherited: BTreeSet::new(),
             sweep_due: false,
             room_changed: false,
             wanted: false,
@@ -188,6 +193,7 @@ impl Store {
             Verb::Stats => Ok(Reply::Stats(Box::new(self.snapshot(turn)))),
             Verb::Subscribe { existing, queue_max } => self.subscribe(client, tag, existing, queue_max),
             Verb::Evict { bytes } => Ok(self.evict(turn, bytes)),
+            Verb::Lease { lease } => self.lease(turn, client, lease),
             Verb::Grant { bytes, count } => self.grant(turn, client, bytes, count),
         };
         self.answer(turn, client, tag, answer);
@@ -313,6 +319,7 @@ fn readers_may(verb: &Verb) -> bool {
         | Verb::Stat { .. }
         | Verb::List { .. }
         | Verb::Subscribe { .. }
+        | Verb::Lease { .. }
         | Verb::Stats => true,
     }
 }

@@ -143,12 +143,7 @@ impl Residence for SharedMemory {
 
     fn revoke(&mut self, client: ClientId, slots: &[SlotNumber], claimed: &mut SlotSet) {
         slots.iter().for_each(|slot| self.index.set_state(slot.0, SlotState::Revoking));
-        fence_before_scan();
-        if let Some(page) = self.pages.get(&client) {
-            self.scan_page(page, &mut |slot| {
-                claimed.insert(slot);
-            });
-        }
+        self.pinned_by(client, claimed);
     }
 
     fn keep(&mut self, slot: SlotNumber) {
@@ -191,6 +186,22 @@ impl Residence for SharedMemory {
         self.scan(&mut |_, slot| {
             into.insert(slot);
         });
+    }
+
+    fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet) {
+        fence_before_scan();
+        if let Some(page) = self.pages.get(&client) {
+            self.scan_page(page, &mut |slot| {
+                into.insert(slot);
+            });
+        }
+    }
+
+    fn reserve(&mut self, slot: SlotNumber, generation: u64) {
+        // A slot that was granted shows its generation already, and the state that its client looks for.
+        if self.index.generation(slot.0) != generation {
+            self.index.free(slot.0, generation);
+        }
     }
 
     fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {

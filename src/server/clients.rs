@@ -27,8 +27,9 @@ pub(crate) struct Client {
     pub(crate) connection: Option<usize>,
     /// It maps the index and its page.
     pub(crate) is_fast: bool,
-    /// Turns readable when the process ends. Watched by the poll under the client's number.
-    pub(crate) process: OwnedFd,
+    /// Turns readable when the process ends. Watched by the poll under the client's number. `None` for a lease: children
+    /// of a fork use it, and nobody knows which.
+    pub(crate) process: Option<OwnedFd>,
     /// Mapped by the process as long as it may use what it holds, if it knows of that.
     pub(crate) life: Option<LifeFile>,
     /// 0 in another pid namespace.
@@ -58,6 +59,11 @@ impl Clients {
 
     pub(crate) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {
         self.clients.get_mut(&id)
+    }
+
+    /// How many leases there are.
+    pub(crate) fn leases(&self) -> usize {
+        self.clients.values().filter(|client| client.process.is_none()).count()
     }
 
     /// How many are connected that map the index and their page.

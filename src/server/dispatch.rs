@@ -3,14 +3,14 @@
 use plasmad_core::effect::{Description, Got};
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::queue::Heard;
-use plasmad_core::{Reply, Verb};
+use plasmad_core::{ClientId, Reply, Verb};
 use plasmad_wire::codec::Blob;
 use plasmad_wire::error::ErrorBody;
 use plasmad_wire::limits::PUT_INLINE_BYTES_MAX;
 use plasmad_wire::request::{InlineObject, NewObject};
 use plasmad_wire::response::{
-    Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, Got as GotResponse, GotObject, Listed, ObjectInfo,
-    Pong, Present, StatsDocument,
+    Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, Got as GotResponse, GotObject, Leased, Listed,
+    ObjectInfo, Pong, Present, StatsDocument,
 };
 use plasmad_wire::value::{GetStatus, Handle, Pin};
 use plasmad_wire::{Format, Location, Request, Response};
@@ -27,6 +27,8 @@ pub(crate) enum Meaning {
     Cancel(u64),
     /// The client released something by itself.
     Rung,
+    /// The client is about to fork.
+    Lease,
     /// The client is finished.
     Goodbye,
     /// An answer that needs no core.
@@ -39,6 +41,7 @@ pub(crate) fn meaning(request: Request) -> Meaning {
         Request::Hello(_) => return Meaning::Answer(refusals::malformed("a second handshake on one connection")),
         Request::Goodbye(_) => return Meaning::Goodbye,
         Request::Ring(_) => return Meaning::Rung,
+        Request::Lease(_) => return Meaning::Lease,
         Request::Cancel(cancel) => return Meaning::Cancel(cancel.target),
         Request::Ping(_) => return Meaning::Answer(Response::Pong(Pong { epoch: EPOCH, ready: true })),
         Request::Create(create) => {
@@ -70,6 +73,11 @@ pub(crate) fn meaning(request: Request) -> Meaning {
     })
 }
 
+/// What [`Meaning::Lease`] asks of the core, once there is a page for the lease.
+pub(crate) fn lease(lease: ClientId) -> Verb {
+    Verb::Lease { lease }
+}
+
 /// A reply of the core's as it goes over the wire. Stats are told by `stats`, who knows more than the core.
 pub(crate) fn response(
     reply: Reply,
@@ -96,6 +104,7 @@ pub(crate) fn response(
             let objects = objects.iter().map(|object| info(object, clients, clock)).collect();
             Response::Listed(Listed { total, next, objects })
         }
+        Reply::Leased { lease: _, objects } => Response::Leased(Leased { objects }),
         Reply::Subscribed => Response::Changes(Changes { lost: 0, changes: Vec::new() }),
         Reply::Stats(snapshot) => Response::Stats(StatsDocument { json: Blob(stats(&snapshot)) }),
         Reply::Evicted { asked_bytes, freed_bytes, dropped } => {

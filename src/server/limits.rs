@@ -42,12 +42,17 @@ impl<T> Overdue<T> {
     }
 }
 
-/// How many connections fit into the descriptors this process may have: a socket, a pidfd, a page and a life
-/// file for each.
+/// How many connections fit into the descriptors this process may have: a socket, a pidfd, a page and a life file for
+/// each, and half a lease.
 pub(crate) fn connections_max() -> usize {
     let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
     let connections = descriptors.saturating_sub(OWN_DESCRIPTORS) / DESCRIPTORS_EACH;
     connections.clamp(1, CONNECTIONS_MAX) as usize
+}
+
+/// How many leases fit beside so many connections: a page and a life file for each.
+pub(crate) fn leases_max(connections_max: usize) -> usize {
+    connections_max.div_ceil(2)
 }
 
 /// From accept to a whole `Hello`.
@@ -67,7 +72,7 @@ pub(crate) const UNREAD_TIME_MAX: Duration = Duration::from_secs(1);
 pub(crate) const INBOX_BYTES_MAX: usize = 64 << 20;
 
 const CONNECTIONS_MAX: u64 = 65_536;
-const DESCRIPTORS_EACH: u64 = 4;
+const DESCRIPTORS_EACH: u64 = 5;
 /// Standard streams, listener, poll, arena, index, keeper, and some to spare.
 const OWN_DESCRIPTORS: u64 = 64;
 

@@ -26,6 +26,11 @@ pub(crate) fn limit(what: &str, limit: u64) -> Response {
     body(ErrorCode::LimitExceeded, limit_sentence(what, limit))
 }
 
+/// A lease that can't be made.
+pub(crate) fn no_lease(error: &std::io::Error) -> Response {
+    body(ErrorCode::Internal, format!("plasmad has no descriptors or memory left for a lease: {error}"))
+}
+
 /// A connection on which no handshake came.
 pub(crate) fn silent(seconds: u64) -> Response {
     let what = format!("no handshake came within {seconds} seconds: send a Hello first; the connection is closed");

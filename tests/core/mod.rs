@@ -3,6 +3,7 @@
 mod creates;
 mod departures;
 mod grants;
+mod leases;
 mod lies;
 mod shared;
 mod subscriptions;

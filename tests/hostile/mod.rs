@@ -179,8 +179,8 @@ fn a_good_client_is_served_right_in_a_flood_of_requests_and_connections() {
 
 #[test]
 fn when_all_places_are_taken_a_newcomer_is_told_the_limit() {
-    // 64 descriptors are the daemon's own, four go to each connection: 20 connections.
-    let daemon = Daemon::with_descriptors(144, &["--memory", "16MiB", "--populate", "none"]);
+    // 64 descriptors are the daemon's own, five go to each connection: 20 connections.
+    let daemon = Daemon::with_descriptors(164, &["--memory", "16MiB", "--populate", "none"]);
     let mut held: Vec<Raw> = (0..20).map(|_| Raw::admitted(&daemon)).collect();
     let mut late = Raw::connect(&daemon);
     let refusal = late.refusal();

@@ -8,9 +8,9 @@ use std::path::Path;
 use plasmad_shm::fd_passing;
 use plasmad_wire::error::{ErrorBody, ErrorCode};
 use plasmad_wire::limits::{MAGIC, PROTOCOL_VERSION};
-use plasmad_wire::request::{Get, Hello, InlineObject, NewObject, Put};
-use plasmad_wire::response::{CreatedObject, GotObject, Welcome};
-use plasmad_wire::value::GetStatus;
+use plasmad_wire::request::{Get, Hello, InlineObject, Lease, NewObject, Put, Release};
+use plasmad_wire::response::{Count, CreatedObject, GotObject, Welcome};
+use plasmad_wire::value::{GetStatus, Pin};
 use plasmad_wire::{Format, Header, ObjectId, Request, Response, Role};
 
 use crate::support::until::DEADLINE;
@@ -122,6 +122,21 @@ impl Raw {
             Response::Created(created) => created.objects[0].clone(),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Gives a pin back.
+    pub(crate) fn release(&mut self, pin: Pin) {
+        assert_eq!(self.ask(&Request::Release(Release { pins: vec![pin] })), Response::Count(Count { count: 1 }));
+    }
+
+    /// Has what it holds leased; the lease's life file.
+    pub(crate) fn lease(&mut self) -> OwnedFd {
+        self.send(&Request::Lease(Lease {}));
+        let mut bytes = [0; 64];
+        let mut answer = fd_passing::receive(&self.stream, &mut bytes).expect("an answer within the deadline");
+        self.received.extend_from_slice(&bytes[..answer.bytes]);
+        assert!(matches!(self.next(), Some((_, Response::Leased(_)))));
+        answer.fds.pop().expect("a life file")
     }
 
     /// Pins an object that is there.

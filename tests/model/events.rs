@@ -69,6 +69,7 @@ impl Model {
             Verb::Stats => return self.stats(said, client, tag),
             Verb::Evict { bytes } => Ok(self.evict(said, bytes)?),
             Verb::Grant { .. } => unreachable!("nobody asks for grants here"),
+            Verb::Lease { .. } => unreachable!("nobody forks here"),
         };
         self.answer(said, client, tag, answer)
     }

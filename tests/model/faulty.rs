@@ -133,6 +133,14 @@ impl Residence for Faulty {
         }
     }
 
+    fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet) {
+        self.pages.pinned_by(client, into);
+    }
+
+    fn reserve(&mut self, slot: SlotNumber, generation: u64) {
+        self.pages.reserve(slot, generation);
+    }
+
     fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
         self.pages.holders(visit);
     }

@@ -28,6 +28,10 @@ pub(super) struct Liar {
     pub(super) dead: BTreeSet<ClientId>,
     /// One that is connected is to die during the next scan or retraction.
     pub(super) one_dies: bool,
+    /// Leases that children of forks use, and that never let anything go.
+    pub(super) leases: BTreeSet<ClientId>,
+    /// Unsealed objects that were leased, and are to be freed though nobody ever saw them.
+    reserved: BTreeSet<SlotNumber>,
     /// Pins that were answered and not heard of yet: nobody can have let them go.
     pub(super) unheard: BTreeSet<Unheard>,
     /// Nobody lies any more.
@@ -63,6 +67,8 @@ impl Liar {
             alive: BTreeMap::new(),
             dead: BTreeSet::new(),
             one_dies: false,
+            leases: BTreeSet::new(),
+            reserved: BTreeSet::new(),
             unheard: BTreeSet::new(),
             honest: false,
             retracts_blindly: false,
@@ -80,6 +86,7 @@ impl Liar {
                 let may_go = |it: &(ClientId, u32, Handle)| {
                     !self.unheard.contains(&unheard(it.0, Pin { word: it.1, handle: it.2 }))
                         && !self.dead.contains(&it.0)
+                        && !self.leases.contains(&it.0)
                 };
                 let claims: Vec<(ClientId, u32, Handle)> = self.pages.claims().filter(may_go).collect();
                 if let Some((client, word, handle)) = self.random.pick(&claims).copied() {
@@ -109,7 +116,7 @@ impl Liar {
     }
 
     /// Clients that are connected and whose process lives.
-    fn able_to_pin(&self) -> Vec<ClientId> {
+    pub(super) fn able_to_pin(&self) -> Vec<ClientId> {
         self.alive.iter().filter(|it| *it.1 && !self.dead.contains(it.0)).map(|it| *it.0).collect()
     }
 
@@ -164,7 +171,9 @@ impl Residence for Liar {
     fn pin(&mut self, client: ClientId, slot: SlotNumber, generation: u64) -> Option<u32> {
         // From this moment, not from its answer on: the core may scan once more in between.
         let word = self.pages.pin(client, slot, generation)?;
-        self.unheard.insert((client, word, slot.0, generation));
+        if !self.leases.contains(&client) {
+            self.unheard.insert((client, word, slot.0, generation));
+        }
         Some(word)
     }
 
@@ -184,6 +193,19 @@ impl Residence for Liar {
             into.insert(slot);
         }
         self.stir();
+    }
+
+    fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet) {
+        self.pages.pinned_by(client, into);
+        if let Some(slot) = self.imagined() {
+            into.insert(slot);
+        }
+        self.stir();
+    }
+
+    fn reserve(&mut self, slot: SlotNumber, generation: u64) {
+        self.reserved.insert(slot);
+        self.pages.reserve(slot, generation);
     }
 
     fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
@@ -228,7 +250,12 @@ impl Residence for Liar {
         if self.pages.is_claimed(slot) {
             self.crimes.push(format!("{slot:?} was freed under a claim"));
         }
-        if self.index.remove(&slot).is_none_or(|shown| shown.visible || next_generation <= shown.record.generation) {
+        let was_reserved = self.reserved.remove(&slot);
+        let is_wrong = match self.index.remove(&slot) {
+            Some(shown) => shown.visible || next_generation <= shown.record.generation,
+            None => !was_reserved,
+        };
+        if is_wrong {
             self.crimes.push(format!("{slot:?} was freed while it was visible, or twice"));
         }
         self.pages.free(slot, next_generation);

@@ -38,6 +38,7 @@ fn the_simulator_notices_every_fault() {
         (Fault::AnswersOneAtATime, "not answered in time"),
         (Fault::BuriesTheReconnected, "claims were forgotten"),
         (Fault::MistakesConnections, "an answer too many"),
+        (Fault::ForgetsLeases, "given out twice"),
     ];
     for (fault, expected) in faults {
         // Some seeds never come to it, and some show another of its consequences first; in twenty of them it must show.

@@ -37,6 +37,8 @@ pub(super) enum Fault {
     BuriesTheReconnected,
     /// What a new connection asks is asked in the name of the former one.
     MistakesConnections,
+    /// What a lease claims is forgotten at once.
+    ForgetsLeases,
 }
 
 /// Runs so many events; the seed decides all of them. Tells which situations it met.
@@ -59,6 +61,11 @@ struct Simulator {
     before: BTreeMap<ClientId, ClientId>,
     /// Requests without an answer, and when they must have one.
     open: BTreeMap<(ClientId, u64), Option<Nanos>>,
+    /// What children of a fork have inherited, by lease, and from whom.
+    inherited: BTreeMap<ClientId, (ClientId, Held)>,
+    /// What the process that forks holds.
+    forking: Held,
+    forks: u64,
     /// Where clients write.
     unsealed: BTreeMap<(u32, u64), (ClientId, Extent)>,
     /// What the last abort gives up when it succeeds.
@@ -66,6 +73,9 @@ struct Simulator {
     now: Nanos,
     count: u64,
 }
+
+/// Objects by slot and generation, and where they lie.
+type Held = BTreeMap<(u32, u64), Extent>;
 
 impl Simulator {
     fn new(seed: u64, fault: Fault) -> Self {
@@ -88,6 +98,9 @@ impl Simulator {
             fault,
             before: BTreeMap::new(),
             open: BTreeMap::new(),
+            inherited: BTreeMap::new(),
+            forking: BTreeMap::new(),
+            forks: 0,
             unsealed: BTreeMap::new(),
             aborting: Vec::new(),
             now: 0,
@@ -141,6 +154,8 @@ impl Simulator {
                 self.before.insert(new, client);
                 self.happens(joins)
             }
+            Surprise::Forks(client) => self.forks(client),
+            Surprise::LeaseEnds(lease) => self.happens(Event::ClientGone { client: lease }),
             Surprise::DeathIsTold(client) => {
                 let event = self.workload.dies(client);
                 self.happens(event)
@@ -148,10 +163,49 @@ impl Simulator {
         }
     }
 
+    fn forks(&mut self, client: ClientId) -> Checked {
+        self.forks += 1;
+        let lease = ClientId(LEASES.0 + self.forks);
+        self.liar.leases.insert(lease);
+        self.forking = self.held_by(client);
+        let tag = RequestTag { number: LEASES.0 + self.forks, kind: 0, silent: false };
+        self.happens(Event::Asked { client, tag, verb: Verb::Lease { lease } })?;
+        if !self.inherited.contains_key(&lease) {
+            self.liar.leases.remove(&lease);
+        }
+        Ok(())
+    }
+
+    /// What a process pins, and where it writes.
+    fn held_by(&self, client: ClientId) -> Held {
+        let claims = self.liar.pages.claims().filter(|(whose, ..)| *whose == client);
+        let pinned = claims.filter_map(|(_, _, Handle { slot, generation })| {
+            let record = self.liar.index.get(&plasmad_core::SlotNumber(slot))?.record;
+            (record.generation == generation).then_some(((slot, generation), record.extent))
+        });
+        let unsealed = self.unsealed.iter().filter(|(_, (whose, _))| *whose == client);
+        pinned.chain(unsealed.map(|(handle, (_, extent))| (*handle, *extent))).collect()
+    }
+
+    /// What was held before and still is was held when the children began.
+    fn note_lease(&mut self, client: ClientId, lease: ClientId) {
+        let (mut held, still) = (std::mem::take(&mut self.forking), self.held_by(client));
+        held.retain(|handle, _| still.contains_key(handle));
+        let writes = held.keys().any(|handle| self.unsealed.contains_key(handle));
+        self.turmoil.seen.forks_with_unsealed += u64::from(writes);
+        self.turmoil.seen.forks_with_pins += u64::from(held.keys().any(|handle| !self.unsealed.contains_key(handle)));
+        self.inherited.insert(lease, (client, held));
+        self.liar.alive.insert(lease, false);
+        if self.fault == Fault::ForgetsLeases {
+            self.liar.pages.leave(lease);
+        }
+    }
+
     fn note_death(&mut self, client: ClientId) {
         let seen = &mut self.turmoil.seen;
         seen.deaths_in_a_scan += u64::from(self.liar.dead.contains(&client));
         seen.deaths_with_pins += u64::from(self.liar.pages.claims().any(|(whose, ..)| whose == client));
+        seen.leases_outlived += u64::from(self.inherited.values().any(|(from, _)| *from == client));
         seen.deaths_with_waits += u64::from(self.open.keys().any(|(whose, _)| *whose == client));
         seen.deaths_with_unsealed += u64::from(self.unsealed.values().any(|(whose, _)| *whose == client));
     }
@@ -174,7 +228,10 @@ impl Simulator {
                 self.liar.alive.entry(*client).and_modify(|connected| *connected = false);
             }
             Event::ClientGone { client } => {
-                self.note_death(*client);
+                if self.inherited.remove(client).is_none() {
+                    self.note_death(*client);
+                }
+                self.liar.leases.remove(client);
                 self.liar.dead.remove(client);
                 self.open.retain(|(whose, _), _| whose != client);
                 self.liar.alive.remove(client);
@@ -265,6 +322,10 @@ impl Simulator {
                 let knows = matches!(event, Event::Asked { verb: Verb::Subscribe { existing: true, .. }, .. });
                 self.listeners.join(client, knows);
             }
+            Reply::Leased { lease, objects } if objects > 0 => self.note_lease(client, lease),
+            Reply::Refused(Refusal::Limit { what: "objects of one lease", .. }) => {
+                self.turmoil.seen.forks_refused += 1;
+            }
             Reply::Refused(Refusal::NotHeld(handle)) => {
                 let former = self.before.get(&client).copied();
                 let theirs = self.unsealed.get(&(handle.slot, handle.generation)).map(|(whose, _)| *whose);
@@ -307,13 +368,20 @@ impl Simulator {
         self.check_extents()
     }
 
-    /// Nobody's bytes lie on anybody else's: objects with memory, and where clients write.
+    /// Nobody's bytes lie on anybody else's: objects with memory, where clients write, and what children inherited.
     fn check_extents(&mut self) -> Checked {
         for handle in self.liar.published.drain(..) {
             self.unsealed.remove(&(handle.slot, handle.generation));
         }
-        let sealed = self.liar.index.values().map(|shown| shown.record.extent);
-        let mut extents: Vec<Extent> = sealed.chain(self.unsealed.values().map(|(_, extent)| *extent)).collect();
+        let inherited =
+            self.inherited.values().flat_map(|(_, held)| held.iter().map(|(handle, extent)| (*handle, *extent)));
+        let unsealed = self.unsealed.iter().map(|(handle, (_, extent))| (*handle, *extent));
+        let sealed = self.liar.index.iter().map(|(slot, shown)| {
+            let record = &shown.record;
+            ((slot.0, record.generation), record.extent)
+        });
+        let all: Held = inherited.chain(unsealed).chain(sealed).collect();
+        let mut extents: Vec<Extent> = all.into_values().collect();
         extents.retain(|extent| extent.bytes > 0);
         extents.sort_by_key(|extent| extent.offset);
         for pair in extents.windows(2) {
@@ -327,6 +395,8 @@ impl Simulator {
     /// With all clients dead and everything deleted, the arena is one hole.
     fn everybody_leaves(&mut self) -> Checked {
         self.workload.farewell().into_iter().try_for_each(|event| self.happens(event))?;
+        let leases: Vec<ClientId> = self.inherited.keys().copied().collect();
+        leases.into_iter().try_for_each(|client| self.happens(Event::ClientGone { client }))?;
         ensure!(self.liar.pages.claims().count() == 0, "claims are left");
         self.happens(Event::ClientJoined { client: LAST, role: Role::Writer, pushes: true })?;
         let ids: Vec<ObjectId> = self.liar.index.values().map(|shown| shown.record.id).collect();
@@ -348,5 +418,8 @@ const CAPACITY_BYTES: u64 = 5 * 512 * 1024;
 const SLOTS: u32 = 48;
 
 const PIN_WORDS: usize = 8;
+
+/// Leases have the numbers behind this one.
+const LEASES: ClientId = ClientId(1 << 40);
 
 const LAST: ClientId = ClientId(u64::MAX);

@@ -34,11 +34,19 @@ pub(super) struct Seen {
     pub(super) reconnections_with_claims: u64,
     /// A new connection spoke of what the former one holds, and was refused.
     pub(super) foreign_claims_refused: u64,
+    /// A process forked while it held pins.
+    pub(super) forks_with_pins: u64,
+    /// A process forked while it wrote an object.
+    pub(super) forks_with_unsealed: u64,
+    /// A process forked with more than a lease holds.
+    pub(super) forks_refused: u64,
+    /// What children had inherited outlived their parent.
+    pub(super) leases_outlived: u64,
 }
 
 impl Seen {
     /// The situations of several runs, by name.
-    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 9] {
+    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 13] {
         let total = |count: fn(&Self) -> u64| runs.iter().map(count).sum::<u64>();
         [
             ("deaths in a scan", total(|seen| seen.deaths_in_a_scan)),
@@ -50,6 +58,10 @@ impl Seen {
             ("jumps over deadlines", total(|seen| seen.jumps_over_deadlines)),
             ("reconnections with claims", total(|seen| seen.reconnections_with_claims)),
             ("foreign claims refused", total(|seen| seen.foreign_claims_refused)),
+            ("forks with pins", total(|seen| seen.forks_with_pins)),
+            ("forks with unsealed objects", total(|seen| seen.forks_with_unsealed)),
+            ("forks refused", total(|seen| seen.forks_refused)),
+            ("leases that outlived their client", total(|seen| seen.leases_outlived)),
         ]
     }
 }
@@ -64,6 +76,10 @@ pub(super) enum Surprise {
     Reconnects(ClientId),
     /// The shell learns of a death.
     DeathIsTold(ClientId),
+    /// A process forks.
+    Forks(ClientId),
+    /// The last child that used this lease is gone.
+    LeaseEnds(ClientId),
 }
 
 /// Everything that is late.
@@ -88,14 +104,14 @@ impl Turmoil {
     pub(super) fn surprise(&mut self, liar: &mut Liar) -> Surprise {
         liar.one_dies |= self.random.percent(1);
         let dead: Vec<ClientId> = liar.dead.iter().copied().collect();
-        let connected: Vec<ClientId> = liar.alive.iter().filter(|it| *it.1).map(|it| *it.0).collect();
+        let living = liar.able_to_pin();
+        let leases: Vec<ClientId> = liar.leases.iter().copied().collect();
         match self.random.below(100) {
             0..10 => self.random.pick(&dead).map_or(Surprise::None, |client| Surprise::DeathIsTold(*client)),
             10 => Surprise::Jump(1 << self.random.below(30)),
-            11 => {
-                let living: Vec<ClientId> = connected.into_iter().filter(|it| !liar.dead.contains(it)).collect();
-                self.random.pick(&living).map_or(Surprise::None, |client| Surprise::Reconnects(*client))
-            }
+            11 => self.random.pick(&living).map_or(Surprise::None, |client| Surprise::Reconnects(*client)),
+            12..14 => self.random.pick(&living).map_or(Surprise::None, |client| Surprise::Forks(*client)),
+            14..16 => self.random.pick(&leases).map_or(Surprise::None, |lease| Surprise::LeaseEnds(*lease)),
             _ => Surprise::None,
         }
     }

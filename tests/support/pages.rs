@@ -23,6 +23,8 @@ pub(crate) struct Pages {
     handed: BTreeMap<ClientId, VecDeque<Grant>>,
     /// Slots that are handed out, by their generation; whether they are being taken back.
     granted: BTreeMap<SlotNumber, (u64, bool)>,
+    /// Unsealed objects that may be claimed, by their generation.
+    reserved: BTreeMap<SlotNumber, u64>,
     /// How many wait for an id.
     expected: BTreeMap<ObjectId, u32>,
     wanted: bool,
@@ -71,6 +73,7 @@ impl Pages {
             rings: BTreeMap::new(),
             handed: BTreeMap::new(),
             granted: BTreeMap::new(),
+            reserved: BTreeMap::new(),
             expected: BTreeMap::new(),
             wanted: false,
             unpins_when_wanted: false,
@@ -181,7 +184,8 @@ impl Pages {
     fn claimed_slot(&self, handle: Handle) -> Option<SlotNumber> {
         let slot = SlotNumber(handle.slot);
         let same = self.index.get(&slot).is_some_and(|shown| shown.record.generation == handle.generation)
-            || self.granted.get(&slot).is_some_and(|(generation, _)| *generation == handle.generation);
+            || self.granted.get(&slot).is_some_and(|(generation, _)| *generation == handle.generation)
+            || self.reserved.get(&slot) == Some(&handle.generation);
         same.then_some(slot)
     }
 }
@@ -212,11 +216,7 @@ impl Residence for Pages {
                 self.let_go(client, handle);
             }
         }
-        for (whose, _, handle) in self.claims() {
-            if let Some(slot) = self.claimed_slot(handle).filter(|_| whose == client) {
-                claimed.insert(slot);
-            }
-        }
+        self.pinned_by(client, claimed);
     }
 
     fn keep(&mut self, slot: SlotNumber) {
@@ -263,6 +263,18 @@ impl Residence for Pages {
         }
     }
 
+    fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet) {
+        for (whose, _, handle) in self.claims() {
+            if let Some(slot) = self.claimed_slot(handle).filter(|_| whose == client) {
+                into.insert(slot);
+            }
+        }
+    }
+
+    fn reserve(&mut self, slot: SlotNumber, generation: u64) {
+        self.reserved.insert(slot, generation);
+    }
+
     fn holders(&mut self, visit: &mut dyn FnMut(ClientId, SlotNumber)) {
         for (client, _, handle) in self.claims() {
             if let Some(slot) = self.claimed_slot(handle) {
@@ -298,6 +310,7 @@ impl Residence for Pages {
 
     fn free(&mut self, slot: SlotNumber, next_generation: u64) {
         self.granted.remove(&slot);
+        self.reserved.remove(&slot);
         self.index.remove(&slot);
         self.calls.push(Call::Free(slot, next_generation));
     }

@@ -218,6 +218,12 @@ message! {
     }
 }
 
+message! {
+    /// The client is about to fork: what it holds is held for its children too. The answer brings the lease's life file,
+    /// unless the client holds nothing.
+    pub struct Lease {}
+}
+
 macro_rules! requests {
     ($($(#[$doc:meta])* $name:ident = $kind:literal,)*) => {
         /// A request of any kind.
@@ -292,4 +298,6 @@ requests! {
     Ring = 19,
     /// See [`Grant`].
     Grant = 20,
+    /// See [`Lease`].
+    Lease = 21,
 }

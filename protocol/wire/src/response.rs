@@ -211,6 +211,14 @@ message! {
     }
 }
 
+message! {
+    /// Answers `Lease`. With it comes the lease's life file, if there are any objects.
+    pub struct Leased {
+        /// How many objects are held for the children.
+        pub objects: u32,
+    }
+}
+
 macro_rules! responses {
     ($($(#[$doc:meta])* $variant:ident($body:ident): $($kind:literal)|+;)*) => {
         /// An answer of any kind. The kind on the wire is the request's with the high bit set.
@@ -271,4 +279,6 @@ responses! {
     Evicted(Evicted): 17;
     /// See [`Changes`].
     Changes(Changes): 18;
+    /// See [`Leased`].
+    Leased(Leased): 21;
 }

@@ -12,8 +12,8 @@
 //!    +---------------------------- Doomed <-----------------+                | RestoreFailed: Spilled
 //!            LastRelease
 //!
-//!         Grant            Name
-//!   Free --------> Granted ------> Created      TakeBack: Granted -> Free
+//!         Grant            Name                                                 Abandon
+//!   Free --------> Granted ------> Created      TakeBack: Granted -> Free      Created ----> Doomed
 //! ```
 //!
 //! Invariant: an object has an extent in every state but `Free`, `Spilled`; it can be found by its id in every
@@ -38,7 +38,7 @@ pub enum State {
     Spilled,
     /// Coming back from disk.
     Restoring,
-    /// Deleted, still pinned: its bytes stay where they are until the last release.
+    /// Deleted or given up, still pinned: its bytes stay where they are until the last release.
     Doomed,
 }
 
@@ -57,6 +57,8 @@ pub enum Move {
     Seal,
     /// Its creator gives it up, or is gone.
     Abort,
+    /// The same, while children of a fork may still write there.
+    Abandon,
     /// Somebody deletes it.
     Delete,
     /// The store drops it to make room.
@@ -100,6 +102,7 @@ impl Move {
             | Move::Name
             | Move::TakeBack
             | Move::Abort
+            | Move::Abandon
             | Move::LastRelease
             | Move::SpillStart
             | Move::SpillFailed
@@ -119,6 +122,7 @@ impl State {
             (State::Granted, Move::TakeBack) => State::Free,
             (State::Created, Move::Seal) => State::Sealed,
             (State::Created, Move::Abort) => State::Free,
+            (State::Created, Move::Abandon) => State::Doomed,
             (State::Sealed, Move::Delete) => State::Doomed,
             (State::Sealed, Move::Evict) => State::Free,
             (State::Sealed, Move::SpillStart) => State::Spilling,
@@ -170,13 +174,14 @@ mod tests {
         State::Doomed,
     ];
 
-    const MOVES: [Move; 15] = [
+    const MOVES: [Move; 16] = [
         Move::Create,
         Move::Grant,
         Move::Name,
         Move::TakeBack,
         Move::Seal,
         Move::Abort,
+        Move::Abandon,
         Move::Delete,
         Move::Evict,
         Move::LastRelease,
@@ -191,7 +196,7 @@ mod tests {
     #[test]
     fn subscribers_hear_what_changes_for_readers() {
         // In the order of `MOVES`; '-' is not spoken of.
-        for (made, expected) in MOVES.into_iter().zip("----S-DE--P--R-".chars()) {
+        for (made, expected) in MOVES.into_iter().zip("----S--DE--P--R-".chars()) {
             let heard = match made.change() {
                 None => '-',
                 Some(ChangeKind::Sealed) => 'S',
@@ -208,14 +213,14 @@ mod tests {
     fn every_state_meets_every_move() {
         // One row a state, one column a move; '-' is refused, a letter is the state behind it.
         let table = [
-            "CG-------------", // Free (G: granted)
-            "--CF-----------", // Granted
-            "----SF---------", // Created
-            "------DF-P-----", // Sealed (P: spilling)
-            "------D---OS---", // Spilling (O: spilled, on disk only)
-            "------F-----R--", // Spilled
-            "------D------SO", // Restoring
-            "--------F------", // Doomed
+            "CG--------------", // Free (G: granted)
+            "--CF------------", // Granted
+            "----SFD---------", // Created
+            "-------DF-P-----", // Sealed (P: spilling)
+            "-------D---OS---", // Spilling (O: spilled, on disk only)
+            "-------F-----R--", // Spilled
+            "-------D------SO", // Restoring
+            "---------F------", // Doomed
         ];
         for (state, row) in STATES.into_iter().zip(table) {
             for (made, expected) in MOVES.into_iter().zip(row.chars()) {

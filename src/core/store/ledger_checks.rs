@@ -31,6 +31,8 @@ impl Residence for Unused {
         false
     }
     fn pinned(&mut self, _: &mut SlotSet) {}
+    fn pinned_by(&mut self, _: ClientId, _: &mut SlotSet) {}
+    fn reserve(&mut self, _: SlotNumber, _: u64) {}
     fn holders(&mut self, _: &mut dyn FnMut(ClientId, SlotNumber)) {}
     fn recent(&mut self, _: &mut dyn FnMut(SlotNumber)) {}
     fn want(&mut self, _: bool) {}

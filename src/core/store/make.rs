@@ -309,24 +309,31 @@ impl Store {
 
     /// An unsealed object goes, by its creator's will or its death.
     pub(super) fn give_up<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, slot: SlotNumber) {
-        self.no_longer_unsealed(client, slot);
+        self.totals.aborts += 1;
+        if self.no_longer_unsealed(client, slot) == Inherited(true) {
+            return self.abandon(slot);
+        }
         self.advance(slot, Move::Abort);
         let object = &self.slots[slot];
         if object.was_granted {
             turn.residence.free(slot, object.generation);
         }
         self.arena.free(object.extent);
-        self.totals.aborts += 1;
         self.room_changed = true;
     }
 
-    fn no_longer_unsealed(&mut self, client: ClientId, slot: SlotNumber) {
+    fn no_longer_unsealed(&mut self, client: ClientId, slot: SlotNumber) -> Inherited {
         self.unsealed_bytes -= self.slots[slot].extent.bytes;
         if let Some(ledger) = self.clients.ledger(client) {
             ledger.unsealed.remove(&slot);
         }
+        Inherited(self.inherited.remove(&slot))
     }
 }
+
+/// Children of a fork may be writing an object too.
+#[derive(PartialEq, Eq)]
+struct Inherited(bool);
 
 fn repeated<T: Ord + Copy>(mut items: Vec<T>) -> Option<T> {
     items.sort_unstable();

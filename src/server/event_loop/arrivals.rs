@@ -102,7 +102,8 @@ impl Engine {
         connection.phase = Phase::Serving(client);
         tracing::debug!("client {} is process {pid} {label:?}, {role:?}", client.0);
         let is_fast = features & SHARED_GETS != 0;
-        self.clients.insert(client, Client { connection: Some(key), is_fast, process, life, pid, label });
+        self.clients
+            .insert(client, Client { connection: Some(key), is_fast, process: Some(process), life, pid, label });
         self.tell(Event::ClientJoined { client, role, pushes: features & SHARED_PUTS != 0 });
         Ok(())
     }

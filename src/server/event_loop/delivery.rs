@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
 use plasmad_core::arena::PAGE_BYTES;
-use plasmad_core::{ClientId, Effect, Event, Nanos};
+use plasmad_core::{ClientId, Effect, Event, Nanos, Reply};
 use plasmad_shm::populate::HUGE_PAGE_BYTES;
 use plasmad_wire::Response;
 
@@ -13,7 +13,7 @@ use crate::config::HugePages;
 use crate::memory::Errand;
 use crate::server::connection::Phase;
 use crate::server::report::{Surroundings, document};
-use crate::server::{dispatch, limits as bounds, subscriptions};
+use crate::server::{dispatch, limits as bounds, refusals, subscriptions};
 
 impl Engine {
     /// Performs what the core decided, in its order.
@@ -24,6 +24,12 @@ impl Engine {
                 Effect::Reply { client, tag, reply } => {
                     let Some(key) = self.clients.get(client).and_then(|client| client.connection) else { continue };
                     if tag.silent {
+                        continue;
+                    }
+                    if let Reply::Leased { lease, objects: 1.. } = reply
+                        && let Err(error) = self.attach_life(key, lease)
+                    {
+                        self.answer(key, tag.kind, tag.number, false, refusals::no_lease(&error));
                         continue;
                     }
                     let stats = |snapshot: &_| self.stats(snapshot);
@@ -38,8 +44,8 @@ impl Engine {
                 Effect::Populate(stretch) => self.errands.send(Errand::Populate(stretch)),
                 Effect::GiveBack(extent) => self.errands.send(Errand::GiveBack(extent)),
                 Effect::Forget { client } => {
-                    if let Some(client) = self.clients.remove(client) {
-                        let _ = self.poll.registry().deregister(&mut SourceFd(&client.process.as_raw_fd()));
+                    if let Some(process) = self.clients.remove(client).and_then(|client| client.process) {
+                        let _ = self.poll.registry().deregister(&mut SourceFd(&process.as_raw_fd()));
                     }
                 }
             }

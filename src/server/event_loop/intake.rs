@@ -161,6 +161,7 @@ impl Engine {
             }
             Meaning::Cancel(number) => self.tell(Event::Cancelled { client, number }),
             Meaning::Rung => self.tell(Event::Rung),
+            Meaning::Lease => self.lease(key, client, tag),
             Meaning::Goodbye => {
                 self.tell(Event::ClientGone { client });
                 self.close(key);
