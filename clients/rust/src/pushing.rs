@@ -187,7 +187,7 @@ impl Session {
     /// Asks for more places and waits for them; `false` if there are none.
     #[cold]
     fn ask_for_places(&self, pushing: &Pushing, class: Class, interrupt: &Interrupt) -> Result<bool> {
-        let Some(count) = lock(&pushing.told).stock.to_ask(class) else { return Ok(false) };
+        let Some(count) = lock(&pushing.told).stock.next_request(class) else { return Ok(false) };
         if self.ask_for(class.bytes(), count, interrupt)? > 0 {
             return Ok(true);
         }
@@ -259,7 +259,7 @@ impl Told {
             }
             grant = grant.or_else(|| self.stock.take(class));
         }
-        let order = grant.and_then(|_| self.stock.to_order(class));
+        let order = grant.and_then(|_| self.stock.next_order(class));
         (grant, order)
     }
 

@@ -91,7 +91,7 @@ impl Stock {
     }
 
     /// How many more to ask for by the way, if it is time.
-    pub(crate) fn to_order(&mut self, class: Class) -> Option<u32> {
+    pub(crate) fn next_order(&mut self, class: Class) -> Option<u32> {
         let is_low = self.is_low(class);
         let shelf = &mut self.shelves[class.0];
         if shelf.is_asked || shelf.batch == 0 || !is_low {
@@ -101,7 +101,7 @@ impl Stock {
     }
 
     /// How many to ask for and wait: there is none left. `None`: the daemon had none lately, and isn't asked each time.
-    pub(crate) fn to_ask(&mut self, class: Class) -> Option<u32> {
+    pub(crate) fn next_request(&mut self, class: Class) -> Option<u32> {
         let shelf = &mut self.shelves[class.0];
         if shelf.pauses > 0 {
             shelf.pauses -= 1;
@@ -170,14 +170,14 @@ mod tests {
     fn more_are_asked_for_each_time_and_ahead_of_need() {
         let (mut stock, class) = (Stock::new(), Class::of(1024).unwrap());
         let grant = |slot| Grant { slot, generation_low: 1 };
-        assert_eq!(stock.to_order(class), None, "who never put is asked for nothing");
-        assert_eq!(stock.to_ask(class), Some(16));
+        assert_eq!(stock.next_order(class), None, "who never put is asked for nothing");
+        assert_eq!(stock.next_request(class), Some(16));
         (0..16).for_each(|slot| stock.add(1024, grant(slot)));
-        assert_eq!(stock.to_order(class), None);
+        assert_eq!(stock.next_order(class), None);
         assert_eq!((0..8).map(|_| stock.take(class).unwrap().slot).sum::<u32>(), 28);
-        assert_eq!(stock.to_order(class), Some(64));
-        assert_eq!(stock.to_order(class), None, "they are on their way");
-        let asked: Vec<_> = (0..5).filter_map(|_| stock.to_ask(class)).collect();
+        assert_eq!(stock.next_order(class), Some(64));
+        assert_eq!(stock.next_order(class), None, "they are on their way");
+        let asked: Vec<_> = (0..5).filter_map(|_| stock.next_request(class)).collect();
         assert_eq!(asked, [256, 1024, 2048, 2048, 2048]);
     }
 
@@ -186,7 +186,7 @@ mod tests {
         let (mut stock, class) = (Stock::new(), Class::of(64).unwrap());
         let mut asked = 0;
         for _ in 0..1000 {
-            if stock.to_ask(class).is_some() {
+            if stock.next_request(class).is_some() {
                 asked += 1;
                 stock.was_refused(class);
             }
