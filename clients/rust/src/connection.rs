@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,6 +52,8 @@ struct State {
     loss: Option<Loss>,
     /// What the daemon said to nobody in particular: why it closes, if it does.
     last_words: Option<ErrorBody>,
+    /// Descriptors that came with answers, by their requests.
+    descriptors: HashMap<u64, OwnedFd>,
 }
 
 /// A request that was sent.
@@ -95,7 +97,8 @@ enum Turn {
 impl Connection {
     /// Takes over a socket whose receive and send timeouts are one [`TICK`], and what came behind the handshake.
     pub(crate) fn new(stream: UnixStream, incoming: Incoming) -> Self {
-        let state = State { incoming: Some(incoming), flights: HashMap::new(), loss: None, last_words: None };
+        let (flights, descriptors) = (HashMap::new(), HashMap::new());
+        let state = State { incoming: Some(incoming), flights, loss: None, last_words: None, descriptors };
         Self {
             stream,
             process: process_token(),
@@ -109,10 +112,25 @@ impl Connection {
 
     /// Sends a request and waits for its answer; a refusal is an error.
     pub(crate) fn call(&self, request: &Request, on_stop: OnStop, interrupt: &Interrupt) -> Result<Response> {
+        self.call_as(self.next_number(), request, on_stop, interrupt)
+    }
+
+    /// The same for an answer that may bring a descriptor.
+    pub(crate) fn call_for_descriptor(
+        &self,
+        request: &Request,
+        interrupt: &Interrupt,
+    ) -> Result<(Response, Option<OwnedFd>)> {
+        let number = self.next_number();
+        let response = self.call_as(number, request, OnStop::Drop, interrupt);
+        let descriptor = self.lock().descriptors.remove(&number);
+        Ok((response?, descriptor))
+    }
+
+    fn call_as(&self, number: u64, request: &Request, on_stop: OnStop, interrupt: &Interrupt) -> Result<Response> {
         if !self.is_own() {
             return Err(Error::wrong_state("this was made before a fork and belongs to the parent process"));
         }
-        let number = self.next_request.fetch_add(1, Ordering::Relaxed);
         self.register(number)?;
         let stopped = match self.send(request, number, interrupt) {
             Ok(stopped) => stopped,
@@ -135,7 +153,7 @@ impl Connection {
         }
         let give_up = Instant::now() + TELL_TIMEOUT;
         let mut outgoing = lock(&self.outgoing);
-        outgoing.append(request, NO_REPLY, self.next_request.fetch_add(1, Ordering::Relaxed));
+        outgoing.append(request, NO_REPLY, self.next_number());
         loop {
             match outgoing.flush(&self.stream) {
                 Ok(false) if Instant::now() < give_up => (),
@@ -175,6 +193,10 @@ impl Connection {
     pub(crate) fn refuse(&self, sentence: &str) -> Error {
         self.lose(Loss::Protocol(sentence.to_owned()));
         Error::protocol(sentence)
+    }
+
+    fn next_number(&self) -> u64 {
+        self.next_request.fetch_add(1, Ordering::Relaxed)
     }
 
     fn register(&self, number: u64) -> Result<()> {
@@ -250,8 +272,8 @@ impl Connection {
     /// Takes a request back; its answer is waited for a little longer, since it comes in any case.
     fn cancel(&self, number: u64, reason: Error) -> (Error, Instant) {
         let mut outgoing = lock(&self.outgoing);
-        let own = self.next_request.fetch_add(1, Ordering::Relaxed);
-        outgoing.append(&Request::Cancel(Cancel { target: number }), NO_REPLY, own);
+        let cancel = Request::Cancel(Cancel { target: number });
+        outgoing.append(&cancel, NO_REPLY, self.next_number());
         // A full socket keeps it for later; a broken one shows when the answer is read.
         let _ = outgoing.flush(&self.stream);
         (reason, Instant::now() + CANCEL_TIMEOUT)
@@ -281,8 +303,16 @@ impl Connection {
         let mut own = None;
         loop {
             match incoming.next_answer() {
-                Ok(Some((request, response))) if request == number => own = Some(response),
-                Ok(Some((request, response))) => self.deliver(request, response),
+                Ok(Some((request, response))) => {
+                    if let Some(descriptor) = incoming.descriptor_of(&response) {
+                        self.lock().descriptors.insert(request, descriptor);
+                    }
+                    if request == number {
+                        own = Some(response);
+                    } else {
+                        self.deliver(request, response);
+                    }
+                }
                 Ok(None) if own.is_some() => break,
                 Ok(None) => match incoming.receive(&self.stream) {
                     Ok(0) => break self.lose(Loss::Gone("the daemon closed the connection".to_owned())),
@@ -319,6 +349,7 @@ impl Connection {
                 }
             }
             (Some(Flight::Abandoned(on_stop)), response) => {
+                state.descriptors.remove(&number);
                 drop(state);
                 self.undo(on_stop, response);
             }

@@ -49,6 +49,11 @@ impl Fast {
         self.index.is_wanted()
     }
 
+    /// Has this process claimed anything by itself?
+    pub(crate) fn has_claims(&self) -> bool {
+        self.page.has_claims()
+    }
+
     /// Pins a place that was granted, to fill it.
     #[inline]
     pub(crate) fn pin_granted(&self, grant: Grant) -> std::result::Result<Granted, Missed> {

@@ -3,9 +3,13 @@
 //! Invariant: nothing is believed before it is checked: a frame longer than any may be is refused before memory is
 //! reserved for it, and a body is decoded whole or not at all.
 
-use std::io::{self, Read};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use plasmad_shm::fd_passing;
+use plasmad_wire::response::Leased;
 use plasmad_wire::{Header, Response};
 
 /// What was received and not yet decoded: `bytes[start..end]`.
@@ -14,6 +18,8 @@ pub(crate) struct Incoming {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// Descriptors of answers that were not taken yet, in their order.
+    descriptors: VecDeque<OwnedFd>,
 }
 
 /// One answer, and the request it belongs to.
@@ -21,7 +27,7 @@ pub(crate) type Answer = (u64, Response);
 
 impl Incoming {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; BYTES_AT_FIRST], start: 0, end: 0 }
+        Self { bytes: vec![0; BYTES_AT_FIRST], start: 0, end: 0, descriptors: VecDeque::new() }
     }
 
     /// Takes bytes that were received elsewhere.
@@ -55,17 +61,29 @@ impl Incoming {
         Ok(Some((header.request, response)))
     }
 
+    /// The descriptor that came with an answer just taken.
+    pub(crate) fn descriptor_of(&mut self, response: &Response) -> Option<OwnedFd> {
+        match response {
+            Response::Leased(Leased { objects: 1.. }) => self.descriptors.pop_front(),
+            _ => None,
+        }
+    }
+
     /// Receives what is there, waiting up to the socket's receive timeout. 0 is the end of the stream.
-    pub(crate) fn receive(&mut self, mut stream: &UnixStream) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, stream: &UnixStream) -> io::Result<usize> {
         // `next_answer` checked the header, so this is at most one frame.
         let missing = match Header::parse(&self.bytes[self.start..self.end]) {
             Ok(Some(header)) => header.frame_bytes() - (self.end - self.start),
             _ => Header::BYTES,
         };
         self.reserve(missing);
-        let received = stream.read(&mut self.bytes[self.end..])?;
-        self.end += received;
-        Ok(received)
+        let received = fd_passing::receive(stream, &mut self.bytes[self.end..])?;
+        self.end += received.bytes;
+        self.descriptors.extend(received.fds);
+        if self.descriptors.len() > DESCRIPTORS_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors came that nobody asked for"));
+        }
+        Ok(received.bytes)
     }
 
     /// Makes room for so many bytes behind the end, moving what is there to the front if it must.
@@ -81,6 +99,8 @@ impl Incoming {
     }
 }
 
+/// More than there can be answers that bring one: a process forks once at a time.
+const DESCRIPTORS_MAX: usize = 64;
 /// Room for some thousand small answers; grows to the largest frame that came.
 const BYTES_AT_FIRST: usize = 64 * 1024;
 

@@ -25,6 +25,7 @@
 //! | `subscription` | hearing what happens, on a connection of its own |
 //! | `writer`, `buffer` | the two kinds of object bytes |
 //! | `reader` | [`Reader`]: many gets of one thread, at the least cost |
+//! | `forks` | what is done around a fork, so that what children inherit stays |
 //! | `fast`, `pinned` | what is done without the daemon; a claim, however it was made |
 //! | `pushing`, `stock` | puts without the daemon; the places granted for them |
 //! | `connection`, `outgoing`, `incoming` | requests and answers of many threads on one socket, without a thread of its own |
@@ -38,6 +39,7 @@ mod buffer;
 mod connection;
 mod error;
 mod fast;
+mod forks;
 mod get;
 mod handshake;
 pub mod id;

@@ -6,6 +6,7 @@ use plasmad_wire::response::GotObject;
 use plasmad_wire::value::Pin;
 use plasmad_wire::{Format, Location, ObjectId, Request};
 
+use crate::forks;
 use crate::session::Session;
 
 /// What keeps an object where it is, and where that is.
@@ -49,6 +50,7 @@ impl Session {
             self.unpin_here(cell);
             return None;
         };
+        forks::pass();
         Some(Here { cell, place, bytes })
     }
 
@@ -89,13 +91,17 @@ impl Session {
     /// A pin of an answer; `None` if the object doesn't lie in the arena.
     pub(crate) fn adopt(&self, object: &GotObject) -> Option<Pinned> {
         self.arena.sealed(&object.location)?;
+        self.inheritance.add();
         Some(Pinned { claim: Claim::Asked(object.pin), location: object.location })
     }
 
     /// Gives a claim back, waiting for nothing. In a forked child it is the parent's, and stays.
     pub(crate) fn unpin(&self, pinned: &Pinned) {
         match pinned.claim {
-            Claim::Asked(pin) => self.connection.tell(&Request::Release(Release { pins: vec![pin] })),
+            Claim::Asked(pin) => {
+                self.inheritance.remove();
+                self.connection.tell(&Request::Release(Release { pins: vec![pin] }));
+            }
             Claim::Own(cell) => self.unpin_here(cell),
         }
     }

@@ -3,6 +3,8 @@
 //! Invariant: the daemon hears goodbye when the last of store, buffers and writers is gone, and not before: they all
 //! hold their session.
 
+use std::sync::Arc;
+
 use plasmad_shm::life::Life;
 use plasmad_wire::Request;
 use plasmad_wire::request::Goodbye;
@@ -12,6 +14,7 @@ use crate::arena::Arena;
 use crate::connection::Connection;
 use crate::error::Result;
 use crate::fast::Fast;
+use crate::forks::{self, Inheritance};
 use crate::handshake::{Joined, Memory, join};
 use crate::id::IdMaker;
 use crate::interrupt::Interrupt;
@@ -29,15 +32,20 @@ pub(crate) struct Session {
     pub(crate) fast: Option<Fast>,
     pub(crate) welcome: Welcome,
     pub(crate) ids: IdMaker,
+    /// What children of a fork would inherit, and what protects that.
+    pub(crate) inheritance: Inheritance,
 }
 
 impl Session {
-    pub(crate) fn open(options: &Options, interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn open(options: &Options, interrupt: &Interrupt) -> Result<Arc<Self>> {
         let Joined { stream, incoming, memory, welcome } = join(options, interrupt)?;
         let Memory { arena, fast, life } = memory;
         let connection = Connection::new(stream, incoming);
         let ids = IdMaker::new(welcome.client);
-        Ok(Self { _life: life, connection, arena, fast, welcome, ids })
+        let inheritance = Inheritance::default();
+        let session = Arc::new(Self { _life: life, connection, arena, fast, welcome, ids, inheritance });
+        forks::watch(&session)?;
+        Ok(session)
     }
 
     /// Can still be used by this process.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 pub use plasmad_wire::response::Welcome;
 use plasmad_wire::{ObjectId, Request, Response, Role};
 
-use crate::connection::{OnStop, lock};
+use crate::connection::OnStop;
 use crate::error::{Error, Result};
+use crate::forks::Place;
 use crate::interrupt::Interrupt;
 use crate::options::Options;
 use crate::session::Session;
@@ -25,7 +26,7 @@ pub struct Store {
 
 struct Shared {
     options: Options,
-    session: Mutex<Option<Arc<Session>>>,
+    session: Place,
 }
 
 impl Store {
@@ -38,7 +39,7 @@ impl Store {
         // Options may be used again for another store, which is closed on its own.
         let interrupt = options.interrupt.reopened();
         let session = Session::open(&options, &interrupt)?;
-        let shared = Shared { options, session: Mutex::new(Some(Arc::new(session))) };
+        let shared = Shared { options, session: Place::of(session) };
         Ok(Self { shared: Arc::new(shared), interrupt })
     }
 
@@ -72,7 +73,7 @@ impl Store {
     /// pinned until they are dropped. Closing twice is no error.
     pub fn close(&self) {
         self.interrupt.close();
-        let session = lock(&self.shared.session).take();
+        let session = self.shared.session.lock().take();
         // Outside the lock: this may be the last owner, who says goodbye.
         drop(session);
     }
@@ -88,12 +89,12 @@ impl Store {
         if self.interrupt.is_closed() {
             return Err(Error::Closed);
         }
-        if let Some(session) = usable(&lock(&self.shared.session)) {
+        if let Some(session) = usable(&self.shared.session.lock()) {
             return Ok(session);
         }
         // Not under the lock: the interrupt hook runs in there, and may use this store.
-        let opened = Arc::new(Session::open(&self.shared.options, &self.interrupt)?);
-        let mut current = lock(&self.shared.session);
+        let opened = Session::open(&self.shared.options, &self.interrupt)?;
+        let mut current = self.shared.session.lock();
         if self.interrupt.is_closed() {
             return Err(Error::Closed);
         }

@@ -60,6 +60,7 @@ impl Writer {
         let data_bytes = data_bytes as usize;
         bytes[data_bytes..].copy_from_slice(metadata);
         let CreatedObject { handle, segment, offset } = *object;
+        session.inheritance.add();
         Some(Self {
             store,
             session,
@@ -154,6 +155,7 @@ impl fmt::Debug for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        self.session.inheritance.remove();
         if let Some(handle) = self.handle {
             self.session.connection.tell(&Request::Abort(Abort { handles: vec![handle] }));
         }

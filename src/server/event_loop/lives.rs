@@ -52,7 +52,7 @@ impl Engine {
         let lease = self.clients.next_id();
         self.memory.join(lease)?;
         let (pid, label) = self.clients.get(client).map_or((0, ""), |client| (client.pid, client.label.as_str()));
-        let label = format!("fork of {label}");
+        let label = if label.is_empty() { "fork".to_owned() } else { format!("fork of {label}") };
         self.clients.insert(lease, Client { connection: None, is_fast: false, process: None, life, pid, label });
         Ok(lease)
     }

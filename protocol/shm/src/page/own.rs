@@ -58,6 +58,12 @@ impl OwnPage {
         store_then_fence(self.claim_word(cell), 0);
     }
 
+    /// Is anything claimed? Whoever claims something after this was asked has to know that by other means.
+    pub fn has_claims(&self) -> bool {
+        let used = self.words().u32_at(OWN_USED_OFFSET).load(Relaxed).min(OWN_CELLS);
+        (0..used).any(|cell| self.claim_word(cell).load(Relaxed) != 0)
+    }
+
     /// The claim in `cell` holds: counts it, and notes that the slot was used.
     #[inline]
     pub(crate) fn note_use(&self, cell: u32, slot: u32) {
@@ -114,6 +120,9 @@ mod tests {
         assert_eq!(pins.claim(1, 1, 8), Some(9));
         pins.release(8);
         assert_eq!(pins.claim(2, 1, 8), Some(8));
+        assert!(pins.has_claims());
+        [8, 9].into_iter().for_each(|cell| pins.release(cell));
+        assert!(!pins.has_claims());
     }
 
     #[test]
