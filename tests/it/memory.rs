@@ -20,11 +20,11 @@ use crate::support::until::{DEADLINE, until, until_within};
 fn memory_goes_back_when_nobody_used_it_for_a_minute() {
     let daemon = Daemon::with(&["--memory", "4GiB"]);
     let store = Store::connect(daemon.socket()).expect("connect");
-    until("memory is ready ahead of use", || populated(&store).1.then_some(()));
+    until_within(10 * DEADLINE, "memory is ready ahead of use", || populated(&store).1.then_some(()));
     assert!((AHEAD_BYTES..AHEAD_BYTES + (64 << 20)).contains(&populated(&store).0), "{:?}", populated(&store));
     let object = vec![7; 1 << 20];
     let ids: Vec<_> = (0..2048).map(|_| store.put(&object, &CreateOptions::default()).expect("room")).collect();
-    until_within(5 * DEADLINE, "memory is ready ahead of use again", || populated(&store).1.then_some(()));
+    until_within(10 * DEADLINE, "memory is ready ahead of use again", || populated(&store).1.then_some(()));
     let full = Memory::of(engine_pid(&store));
     assert!(full.files["plasmad-arena"] >= 2 << 30, "{full:?}");
     assert_eq!(store.delete(&ids).expect("delete"), 2048);
