@@ -67,8 +67,10 @@ pub struct Spans {
     looked_at: (u64, u64),
     /// What the allocator had allocated when `wanted` was made.
     planned_at: u64,
-    /// Something wanted may not be populated.
+    /// Something wanted may not be populated. This and the next spare most events a walk over the sets.
     may_lack: bool,
+    /// Something may be idle.
+    may_give_back: bool,
     /// The machine has no memory for it, or population doesn't work.
     population_failed: bool,
     /// Memory can't be given back here.
@@ -92,6 +94,7 @@ impl Spans {
             looked_at: activity(arena),
             planned_at: 0,
             may_lack: false,
+            may_give_back: false,
             population_failed: false,
             giving_back_failed: false,
         };
@@ -150,7 +153,7 @@ impl Spans {
 
     /// What is to be given back next, if anything is: a piece of a hole.
     pub fn to_give_back(&mut self, arena: &Allocator) -> Option<Extent> {
-        if self.giving_back_failed {
+        if !self.may_give_back || self.giving_back_failed {
             return None;
         }
         while let Some(last) = self.idle.last() {
@@ -166,6 +169,7 @@ impl Spans {
             }
             self.idle.remove_all(last..last + 1);
         }
+        self.may_give_back = false;
         None
     }
 
@@ -206,6 +210,7 @@ impl Spans {
                 may_become_idle = true;
                 if *looks > LOOKS {
                     self.idle.insert_all(span..span + 1);
+                    self.may_give_back = true;
                 }
             }
         }

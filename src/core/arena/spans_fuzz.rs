@@ -161,6 +161,7 @@ impl Pair {
                     |span: &usize| self.spans.free_looks[*span] > LOOKS && self.spans.wanted.contains(*span);
                 let spans: Vec<usize> = (0..self.spans.wanted.spans()).filter(long_free).collect();
                 spans.into_iter().for_each(|span| self.spans.idle.insert_all(span..span + 1));
+                self.spans.may_give_back = true;
             }
             Fault::NeverLooks => self.spans.next_look = None,
             Fault::None | Fault::ForgetsUse | Fault::KeepsTheRecord | Fault::WantsTheLongest => {}
