@@ -391,16 +391,16 @@ impl Drop for Stopped {
 }
 
 /// A store where objects have to go soon.
-fn small() -> Daemon {
+pub(super) fn small() -> Daemon {
     Daemon::with(&["--memory", "2MiB", "--when-full", "evict", "--populate", "none"])
 }
 
 /// Puts more than twice what the store holds; nothing stays that is not pinned.
-fn churn(store: &Store) -> Vec<ObjectId> {
+pub(super) fn churn(store: &Store) -> Vec<ObjectId> {
     (0..90).map(|_| put(store, &CreateOptions::default(), 50_000)).collect()
 }
 
-fn put_named(store: &Store, name: &str, bytes: usize) -> ObjectId {
+pub(super) fn put_named(store: &Store, name: &str, bytes: usize) -> ObjectId {
     put(store, &CreateOptions { id: Some(id::from_name(name)), ..CreateOptions::default() }, bytes)
 }
 
@@ -411,7 +411,7 @@ fn put(store: &Store, options: &CreateOptions, bytes: usize) -> ObjectId {
     store.put(&data, &CreateOptions { id: Some(id), ..options.clone() }).unwrap()
 }
 
-fn assert_pattern(buffer: &[u8], id: ObjectId) {
+pub(super) fn assert_pattern(buffer: &[u8], id: ObjectId) {
     let mut bytes = buffer.iter().zip(id.as_bytes().iter().cycle());
     assert_eq!(bytes.position(|(found, expected)| found != expected), None, "of {} bytes of {id}", buffer.len());
 }

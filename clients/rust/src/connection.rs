@@ -11,10 +11,9 @@
 //! ```
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::net::Shutdown;
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
@@ -31,11 +30,12 @@ use crate::error::{Error, Outcome, Result};
 use crate::incoming::Incoming;
 use crate::interrupt::{Interrupt, TICK};
 use crate::outgoing::Outgoing;
+use crate::socket::Socket;
 
 /// A connection after its handshake.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: UnixStream,
+    socket: Socket,
     /// The process that connected. In a forked child the socket is the parent's: nothing may be sent there.
     process: u64,
     lost: AtomicBool,
@@ -82,7 +82,7 @@ pub(crate) enum OnStop {
 
 #[derive(Clone, Debug)]
 enum Loss {
-    /// The daemon closed the socket, or the socket failed.
+    /// The daemon closed the socket, this process did, or it failed.
     Gone(String),
     /// The daemon broke the protocol.
     Protocol(String),
@@ -96,11 +96,11 @@ enum Turn {
 
 impl Connection {
     /// Takes over a socket whose receive and send timeouts are one [`TICK`], and what came behind the handshake.
-    pub(crate) fn new(stream: UnixStream, incoming: Incoming) -> Self {
+    pub(crate) fn new(socket: Socket, incoming: Incoming) -> Self {
         let (flights, descriptors) = (HashMap::new(), HashMap::new());
         let state = State { incoming: Some(incoming), flights, loss: None, last_words: None, descriptors };
         Self {
-            stream,
+            socket,
             process: process_token(),
             lost: AtomicBool::new(false),
             // Number 0 is the handshake's.
@@ -155,12 +155,12 @@ impl Connection {
         let mut outgoing = lock(&self.outgoing);
         outgoing.append(request, NO_REPLY, self.next_number());
         loop {
-            match outgoing.flush(&self.stream) {
+            match outgoing.flush(&self.socket) {
                 Ok(false) if Instant::now() < give_up => (),
                 Ok(_) => return,
                 Err(error) => {
                     drop(outgoing);
-                    return self.lose(Loss::Gone(error.to_string()));
+                    return self.lose_to(&error);
                 }
             }
         }
@@ -176,10 +176,11 @@ impl Connection {
     #[cold]
     pub(crate) fn look_for_the_end(&self) {
         let ends = PollFlags::POLLHUP | PollFlags::POLLERR;
-        let mut socket = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
+        let mut socket = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
         let is_told = poll(&mut socket, PollTimeout::ZERO).is_ok_and(|told| told > 0);
-        if is_told && socket[0].revents().is_some_and(|seen| seen.intersects(ends)) {
-            self.lose(Loss::Gone("the daemon closed the connection".to_owned()));
+        let has_ended = is_told && socket[0].revents().is_some_and(|seen| seen.intersects(ends));
+        if has_ended || !self.socket.is_there() {
+            self.lose_to(&"the daemon closed the connection");
         }
     }
 
@@ -218,14 +219,14 @@ impl Connection {
         }
         let end = outgoing.append(request, 0, number);
         loop {
-            let flushed = outgoing.flush(&self.stream);
+            let flushed = outgoing.flush(&self.socket);
             let sent = outgoing.is_sent(end);
             drop(outgoing);
             match flushed {
                 _ if sent => return Ok(None),
                 // Not all of the frame has left, so the daemon can't act on it.
                 Err(error) => {
-                    self.lose(Loss::Gone(error.to_string()));
+                    self.lose_to(&error);
                     let state = self.lock();
                     let loss = state.loss.as_ref().expect("the connection was just lost");
                     return Err(loss.error(Outcome::NotDone, &state.last_words));
@@ -275,7 +276,7 @@ impl Connection {
         let cancel = Request::Cancel(Cancel { target: number });
         outgoing.append(&cancel, NO_REPLY, self.next_number());
         // A full socket keeps it for later; a broken one shows when the answer is read.
-        let _ = outgoing.flush(&self.stream);
+        let _ = outgoing.flush(&self.socket);
         (reason, Instant::now() + CANCEL_TIMEOUT)
     }
 
@@ -314,11 +315,12 @@ impl Connection {
                     }
                 }
                 Ok(None) if own.is_some() => break,
-                Ok(None) => match incoming.receive(&self.stream) {
-                    Ok(0) => break self.lose(Loss::Gone("the daemon closed the connection".to_owned())),
+                Ok(None) => match incoming.receive(&self.socket) {
+                    Ok(0) => break self.lose_to(&"the daemon closed the connection"),
                     Ok(_) => (),
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => break,
-                    Err(error) => break self.lose(Loss::Gone(error.to_string())),
+                    // Nothing came in a while: what is read from next is still to be this socket.
+                    Err(error) if is_pause(&error) && self.socket.is_there() => break,
+                    Err(error) => break self.lose_to(&error),
                 },
                 Err(sentence) => break self.lose(Loss::Protocol(sentence)),
             }
@@ -391,6 +393,10 @@ impl Connection {
         }
     }
 
+    fn lose_to(&self, cause: &dyn Display) {
+        self.lose(Loss::Gone(self.socket.loss(cause)));
+    }
+
     /// Ends the connection for everybody; answers that came before are still handed out.
     fn lose(&self, loss: Loss) {
         let sleepers: Vec<Thread> = {
@@ -400,7 +406,7 @@ impl Connection {
             state.flights.values().filter_map(Flight::sleeper).cloned().collect()
         };
         // The leader may sit in a read; it can't hear of this otherwise.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.socket.end();
         sleepers.iter().for_each(Thread::unpark);
     }
 
@@ -432,14 +438,16 @@ impl Loss {
             (Self::Gone(_), Some(words)) if is_stopping => {
                 Error::Connection { outcome, message: words.message.clone() }
             }
-            (Self::Gone(cause), None) => {
-                Error::Connection { outcome, message: format!("the daemon is gone ({cause}); {what}") }
-            }
+            (Self::Gone(loss), None) => Error::Connection { outcome, message: format!("{loss}; {what}") },
             (Self::Gone(_), Some(words)) => {
                 Error::Connection { outcome, message: format!("the daemon is gone ({}); {what}", words.message) }
             }
         }
     }
+}
+
+fn is_pause(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 /// A thread that panicked under a lock left the state whole: every change under these locks is one step.

@@ -25,11 +25,12 @@ use crate::fast::Fast;
 use crate::incoming::Incoming;
 use crate::interrupt::{Interrupt, TICK};
 use crate::options::Options;
+use crate::socket::Socket;
 
 /// A socket after its handshake and what came behind that, the memory, and what the daemon said of both.
 pub(crate) struct Joined {
     /// Its receive and send timeouts are one [`TICK`].
-    pub(crate) stream: UnixStream,
+    pub(crate) socket: Socket,
     pub(crate) incoming: Incoming,
     pub(crate) memory: Memory,
     pub(crate) welcome: Welcome,
@@ -117,7 +118,8 @@ fn greet(stream: UnixStream, options: &Options, deadline: Instant, interrupt: &I
         match incoming.next_answer().map_err(Error::protocol)? {
             Some((_, Response::Welcome(welcome))) => {
                 let memory = map(&welcome, fds)?;
-                return Ok(Joined { stream, incoming, memory, welcome });
+                let socket = Socket::new(stream).map_err(lost)?;
+                return Ok(Joined { socket, incoming, memory, welcome });
             }
             Some((_, Response::Error(body))) => return Err(body.into()),
             Some(_) => return Err(Error::protocol("the server answered the handshake with something else")),

@@ -30,6 +30,7 @@
 //! | `pushing`, `stock` | puts without the daemon; the places granted for them |
 //! | `connection`, `outgoing`, `incoming` | requests and answers of many threads on one socket, without a thread of its own |
 //! | `handshake`, `arena`, `session` | from a socket path to mapped memory |
+//! | `socket` | the socket, in a process that may close it |
 //! | [`id`], `error`, `options`, `timeout`, `interrupt` | what they speak of |
 
 #![forbid(unsafe_code)]
@@ -52,6 +53,7 @@ mod pushing;
 mod put;
 mod reader;
 mod session;
+mod socket;
 mod stock;
 mod store;
 mod subscription;

@@ -3,13 +3,11 @@
 //! Invariant: frames leave whole and in order. A thread that may not wait any longer leaves the rest of its frame
 //! here, and whoever sends next sends that first; so the stream never breaks inside a frame.
 
-use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
 
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, send};
 use plasmad_wire::Request;
+
+use crate::socket::Socket;
 
 /// What was asked for and not yet sent: `bytes[sent..]`.
 #[derive(Debug, Default)]
@@ -40,13 +38,14 @@ impl Outgoing {
     }
 
     /// Sends what waits. `false`: the socket took no more within its send timeout, or a signal came.
-    pub(crate) fn flush(&mut self, stream: &UnixStream) -> io::Result<bool> {
+    pub(crate) fn flush(&mut self, socket: &Socket) -> io::Result<bool> {
         while self.waiting_bytes() > 0 {
-            // A daemon that is gone is an error here, not a SIGPIPE that ends the process.
-            match send(stream.as_raw_fd(), &self.bytes[self.sent..], MsgFlags::MSG_NOSIGNAL) {
+            match socket.send(&self.bytes[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
-                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(false),
-                Err(error) => return Err(error.into()),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
             }
         }
         self.bytes.clear();

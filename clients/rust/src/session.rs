@@ -38,9 +38,9 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn open(options: &Options, interrupt: &Interrupt) -> Result<Arc<Self>> {
-        let Joined { stream, incoming, memory, welcome } = join(options, interrupt)?;
+        let Joined { socket, incoming, memory, welcome } = join(options, interrupt)?;
         let Memory { arena, fast, life } = memory;
-        let connection = Connection::new(stream, incoming);
+        let connection = Connection::new(socket, incoming);
         let ids = IdMaker::new(welcome.client);
         let inheritance = Inheritance::default();
         let session = Arc::new(Self { _life: life, connection, arena, fast, welcome, ids, inheritance });

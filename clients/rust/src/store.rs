@@ -17,7 +17,8 @@ use crate::session::Session;
 /// A connection to a store, for any number of threads; clones share it.
 ///
 /// Works in a forked child, which opens a connection of its own at its first verb. When the daemon went away, the
-/// verb that notices fails, and the next one tries to connect again.
+/// verb that notices fails, and the next one tries to connect again. So it is when this process has closed all descriptors
+/// it didn't know, the connection's among them; buffers stay valid.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +26,7 @@ use crate::incoming::Incoming;
 use crate::interrupt::{Interrupt, TICK};
 use crate::options::{Options, SubscribeOptions};
 use crate::outgoing::Outgoing;
+use crate::socket::Socket;
 use crate::store::Store;
 use crate::timeout::Timeout;
 
@@ -42,7 +42,7 @@ pub enum Event {
 /// What happens to objects, in the order in which the store does it. Made by [`Store::subscribe`]; threads may share
 /// it, and each event goes to one of them.
 pub struct Subscription {
-    stream: UnixStream,
+    socket: Socket,
     /// The process that subscribed; a forked child has no part in it.
     process: u64,
     interrupt: Interrupt,
@@ -101,10 +101,10 @@ impl Subscription {
     fn open(origin: &Options, interrupt: &Interrupt, wanted: SubscribeOptions) -> Result<Self> {
         // To listen needs no right to write.
         let origin = Options { role: Role::Reader, ..origin.clone() };
-        let Joined { stream, incoming, .. } = join(&origin, interrupt)?;
+        let Joined { socket, incoming, .. } = join(&origin, interrupt)?;
         let state = State { ready: VecDeque::new(), incoming: Some(incoming), loss: None };
         let subscription = Self {
-            stream,
+            socket,
             process: process_token(),
             interrupt: interrupt.clone(),
             closed: AtomicBool::new(false),
@@ -121,7 +121,7 @@ impl Subscription {
         let mut outgoing = Outgoing::default();
         outgoing.append(&request, 0, SUBSCRIBE_REQUEST);
         // An empty socket takes a small frame whole.
-        outgoing.flush(&self.stream).map_err(|error| gone(error, Outcome::NotDone))?;
+        outgoing.flush(&self.socket).map_err(|error| gone(&self.socket, &error, Outcome::NotDone))?;
         let mut incoming = lock(&self.state).incoming.take().expect("nobody else knows this subscription");
         loop {
             match incoming.next_answer().map_err(Error::protocol)? {
@@ -133,7 +133,7 @@ impl Subscription {
                 }
                 Some((_, Response::Error(body))) => return Err(body.into()),
                 Some(_) => return Err(Error::protocol("the daemon answered a subscription with something else")),
-                None => receive(&mut incoming, &self.stream, TICK)?,
+                None => receive(&mut incoming, &self.socket, TICK)?,
             }
             if let Some(reason) = self.interrupt.reason() {
                 return Err(reason);
@@ -185,8 +185,8 @@ impl Subscription {
         let mut outgoing = Outgoing::default();
         outgoing.append(&Request::Goodbye(Goodbye {}), NO_REPLY, SUBSCRIBE_REQUEST + 1);
         // A daemon that doesn't take it sees the end of the stream.
-        let _ = outgoing.flush(&self.stream);
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        let _ = outgoing.flush(&self.socket);
+        self.socket.end();
     }
 
     /// It was closed, or its store was.
@@ -222,7 +222,7 @@ impl Subscription {
         // Answers that came together with the first are there already.
         decode(incoming, read)?;
         if read.is_empty() {
-            receive(incoming, &self.stream, time)?;
+            receive(incoming, &self.socket, time)?;
             decode(incoming, read)?;
         }
         Ok(())
@@ -261,23 +261,26 @@ fn events(answer: Changes) -> impl Iterator<Item = Event> {
 }
 
 /// Receives once, if something is there or comes within so much time.
-fn receive(incoming: &mut Incoming, stream: &UnixStream, time: Duration) -> Result<()> {
-    let mut watched = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+fn receive(incoming: &mut Incoming, socket: &Socket, time: Duration) -> Result<()> {
+    if !socket.is_there() {
+        return Err(gone(socket, &"it is closed", Outcome::Unknown));
+    }
+    let mut watched = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     // Milliseconds rounded up, so that what is left of a time is not spent turning round.
     let milliseconds = PollTimeout::try_from(time + Duration::from_micros(999)).unwrap_or(PollTimeout::ZERO);
     if !poll(&mut watched, milliseconds).is_ok_and(|ready| ready > 0) {
         return Ok(());
     }
-    match incoming.receive(stream) {
-        Ok(0) => Err(gone("it closed the connection", Outcome::Unknown)),
+    match incoming.receive(socket) {
+        Ok(0) => Err(gone(socket, &"it closed the connection", Outcome::Unknown)),
         Ok(_) => Ok(()),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
-        Err(error) => Err(gone(error, Outcome::Unknown)),
+        Err(error) => Err(gone(socket, &error, Outcome::Unknown)),
     }
 }
 
-fn gone(cause: impl fmt::Display, outcome: Outcome) -> Error {
-    Error::Connection { outcome, message: format!("the daemon is gone ({cause}): the subscription has ended") }
+fn gone(socket: &Socket, cause: &dyn fmt::Display, outcome: Outcome) -> Error {
+    Error::Connection { outcome, message: format!("{}: the subscription has ended", socket.loss(cause)) }
 }
 
 /// Number 0 is the handshake's.
