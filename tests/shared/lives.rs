@@ -128,7 +128,9 @@ fn one_that_closes_everything() {
             (path.file_name().unwrap().to_str().unwrap().parse().unwrap(), is_socket)
         })
         .collect();
-    open.iter().filter(|(number, _)| *number > 2).for_each(|(number, _)| drop(close(*number)));
+    open.iter().filter(|(number, _)| *number > 2).for_each(|(number, _)| {
+        let _ = close(*number);
+    });
     // All numbers are given out again, for sockets on which a frame would be noticed.
     let own: Vec<_> = (0..20).map(|_| UnixStream::pair().unwrap()).collect();
     let taken: Vec<i32> = own.iter().flat_map(|(left, right)| [left.as_raw_fd(), right.as_raw_fd()]).collect();
