@@ -2,8 +2,9 @@
 //!
 //! Invariant: a slot stands on one chain, that of its id's hash, from [`Chains::link`] until [`Chains::unlink`].
 //!
-//! The links are the slots' own, so a look-up touches one bucket and the slots it compares. Buckets are as many as there
-//! can be slots and are never moved; memory that was never written takes none. Ids a client makes in a row have
+//! The links are the slots' own, so a look-up touches one bucket and the slots it compares. There are four buckets for each
+//! slot there can be, so that who looks for an id nobody has mostly meets no slot; they are never moved, and memory that was
+//! never written takes none. Ids a client makes in a row have
 //! buckets in a row (see [`ObjectId::hash`](plasmad_wire::ObjectId::hash)), so sixteen of them share a cache line.
 
 use alloc::vec;
@@ -22,7 +23,7 @@ pub(super) struct Chains {
 impl Chains {
     /// Empty chains for at most so many slots.
     pub(super) fn new(slots_max: u32) -> Self {
-        let buckets = (slots_max as usize).next_power_of_two();
+        let buckets = (BUCKETS_PER_SLOT * slots_max as usize).next_power_of_two();
         Self { heads: vec![0; buckets], mask: buckets as u64 - 1, linked: 0 }
     }
 
@@ -87,3 +88,5 @@ impl Link {
         self.0.checked_sub(1).map(SlotNumber)
     }
 }
+
+const BUCKETS_PER_SLOT: usize = 4;
