@@ -1,8 +1,9 @@
 //! Memory handed out ahead: who is handed how much, what is told of it, and how it is taken back.
 
+use plasmad_core::effect::Holding;
 use plasmad_core::event::Wanted;
 use plasmad_core::residence::{Entry, Grant, Named};
-use plasmad_core::{ClientId, Config, Effect, Event, Refusal, Reply, Store, Upkeep, Verb, WhenFull};
+use plasmad_core::{ClientId, Config, Effect, Event, Refusal, Reply, Residence, Store, Upkeep, Verb, WhenFull};
 use plasmad_wire::limits::{FOREVER, GRANT_BYTES_MAX, GRANTS_MAX};
 use plasmad_wire::value::{GetStatus, ObjectState};
 use plasmad_wire::{Format, Handle, ObjectId, Role};
@@ -223,7 +224,17 @@ fn a_claimed_slot_stays_until_its_client_rings() {
     let mut store = roomy();
     assert_eq!(store.granted(1, 64, 3), 3);
     let grant = store.takes(1);
-    assert_eq!(outcomes(&store.create(2, 10, 0, 10, MIB)), [(10, '-')]);
+    // A claim on what somebody else was granted keeps nothing.
+    store.pages.pin(ClientId(3), grant.slot, grant.generation).expect("its page is empty");
+    match &store.create(2, 10, 0, 10, MIB)[..] {
+        [(2, 10, Reply::Refused(Refusal::Full(shortage)))] => {
+            let left = MIB - 64;
+            assert_eq!((shortage.free, shortage.largest_hole, shortage.pinned), (left, left, 64), "{shortage:?}");
+            let named = |holding: &Holding| (holding.client.0, holding.pins, holding.bytes);
+            assert_eq!(shortage.holders.iter().map(named).collect::<Vec<_>>(), [(1, 1, 64), (3, 1, 0)]);
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(store.stats().granted_bytes, 64, "only what is claimed is left");
     assert_eq!(store.create(2, 11, FOREVER, 11, MIB), []);
     assert!(store.pages.is_wanted());

@@ -28,7 +28,7 @@ pub(crate) mod raw;
 mod requests;
 mod sealed;
 mod starting;
-mod stopping;
+pub(crate) mod stopping;
 mod users;
 mod verbs;
 mod waiting;

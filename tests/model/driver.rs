@@ -6,7 +6,7 @@ use plasmad_wire::{Handle, ObjectId, Role};
 use super::faulty::{Fault, Faulty};
 use super::state::{Model, Seen};
 use super::transcript::Transcript;
-use crate::support::{Checked, Pages, Violation, Workload, ensure, guarded};
+use crate::support::{At, Checked, Did, Hand, Pages, Pushers, Then, Violation, Workload, ensure, guarded};
 
 /// Where a run went wrong.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ struct Driver {
     model: Model,
     faulty: Faulty,
     workload: Workload,
+    /// What the workload's clients do by themselves.
+    pushers: Pushers,
     operation: u64,
     high_water_bytes: u64,
 }
@@ -48,10 +50,13 @@ impl Driver {
             when_full,
             upkeep: Upkeep::NONE,
         };
+        let mut pushers = Pushers::new(seed);
+        pushers.lies_one_in = 60;
         Self {
+            pushers,
             store: Store::new(config),
             model: Model::new(config, PIN_WORDS),
-            faulty: Faulty { pages: Pages::new(PIN_WORDS), fault },
+            faulty: Faulty::new(Pages::new(PIN_WORDS), fault),
             workload: Workload::new(seed, CAPACITY_BYTES),
             operation: 0,
             high_water_bytes: 0,
@@ -60,6 +65,10 @@ impl Driver {
 
     fn run(&mut self, operations: u64) -> Checked {
         for _ in 0..operations {
+            self.clients_push();
+            self.nobody_waits_unheard()?;
+            self.workload.may_await(self.pushers.next_told());
+            self.workload.may_fill(self.model.largest_hole_bytes());
             let step = self.workload.step(self.store.next_deadline());
             self.faulty.pages.set_fill_fails(step.fill_fails);
             if self.faulty.is_betrayed_by(&step.event) {
@@ -72,17 +81,89 @@ impl Driver {
         self.empty_the_store()
     }
 
+    /// Clients go on by themselves, some steps.
+    fn clients_push(&mut self) {
+        while let Some((client, did)) = self.pushers.step(&mut self.faulty.pages) {
+            match did {
+                Did::Claimed(pin) => self.model.claims(client, pin),
+                Did::Told(entry) | Did::Lied(entry) => self.model.tells(client, entry),
+                Did::LetGo { pin, .. } => self.model.lets_go(client, pin),
+                Did::Returned { rang } if rang && self.faulty.fault != Fault::NobodyRings => {
+                    self.workload.rings(client)
+                }
+                Did::Returned { .. } | Did::Confirmed(_) | Did::Nothing => {}
+            }
+            self.workload.has_begun(client, self.pushers.begun(client));
+            if self.pushers.pauses() {
+                return;
+            }
+        }
+    }
+
+    /// Who waits for what somebody has put is told of it, without another request: whoever put it rings.
+    fn nobody_waits_unheard(&self) -> Checked {
+        let asks = |hand: &Hand| matches!(hand.at, At::Told(_, Then::There(_)) | At::LetGo(Then::There(_)));
+        if self.workload.is_ringing() || self.pushers.all_hands().any(|(_, hand)| asks(hand)) {
+            return Ok(());
+        }
+        let unheard = self.model.unheard();
+        ensure!(unheard.is_none(), "nobody rang for {unheard:?}");
+        Ok(())
+    }
+
     /// One operation; the clients hear what came of it.
     fn operate(&mut self, now: Nanos, event: Event) -> Checked {
         self.operation += 1;
+        let asked = match &event {
+            Event::Asked { verb: Verb::Get { ids, .. } | Verb::Wait { ids, .. }, .. } => &ids[..],
+            _ => &[],
+        };
+        let late = self.pushers.finish_late(&mut self.faulty.pages, asked);
+        if let Some(late) = late {
+            self.model.will_tell(late);
+            self.workload.has_begun(late.client, self.pushers.begun(late.client));
+        }
+        if let Event::ClientGone { client } = event {
+            self.pushers.end(client);
+        }
+        self.faulty.is_waited_for = false;
         let mut effects = Vec::new();
         self.store.handle(now, event.clone(), &mut self.faulty, &mut effects);
+        for effect in &effects {
+            // Nobody looks at its page any more, whatever it does there.
+            if let Effect::Forget { client } = effect {
+                self.pushers.end(*client);
+            }
+        }
         self.faulty.corrupt(&mut effects);
         self.workload.told(&effects);
         let mut said = Transcript::new(effects, self.faulty.pages.take_calls());
         let followed = self.model.follow(now, event.clone(), &mut said).and_then(|()| said.finish());
+        let followed = followed.and_then(|()| self.after(&event, late.is_some()));
         let compared = followed.and_then(|()| self.compare());
         compared.map_err(|violation| Violation(format!("{}\n   after {event:?}", violation.0)))
+    }
+
+    /// The clients that come and go, and those that were late.
+    fn after(&mut self, event: &Event, late: bool) -> Checked {
+        let untold = self.pushers.take_late(&mut self.faulty.pages);
+        let told = (late && untold.is_empty(), late && self.model.take_untold().is_empty());
+        ensure!(told.0 == told.1, "what was told late was told: {told:?}");
+        if self.faulty.pages.take_rang() {
+            self.workload.rings_late();
+        }
+        match event {
+            Event::ClientJoined { client, pushes: true, .. } => self.pushers.join(*client),
+            Event::ClientGone { client } => drop(self.pushers.end(*client)),
+            _ => {}
+        }
+        for (client, handle, id) in self.workload.take_for_ring() {
+            self.pushers.will_end(client, handle, id);
+        }
+        if let Some((client, handle)) = self.pushers.give_away() {
+            self.workload.has_created(client, handle);
+        }
+        Ok(())
     }
 
     /// Each subscriber takes up to so many changes, and hears what it should.
@@ -104,8 +185,12 @@ impl Driver {
     }
 
     fn compare(&mut self) -> Checked {
-        let deadlines = (self.store.next_deadline(), self.model.next_deadline());
-        ensure!(deadlines.0 == deadlines.1, "deadlines: the core's and the model's {deadlines:?}");
+        let deadlines = (self.store.next_deadline(), self.model.deadlines());
+        ensure!(deadlines.1.contains(&deadlines.0), "deadlines: the core's and the model's {deadlines:?}");
+        let expected = (self.faulty.pages.expected(), &self.model.expected());
+        ensure!(expected.0 == expected.1, "expected are, and should be {expected:?}");
+        let granted = (self.faulty.pages.granted(), &self.model.granted_slots());
+        ensure!(granted.0 == granted.1, "granted are, and should be {granted:?}");
         ensure!(self.store.wants_tick() == self.model.sweep_due, "wants a tick: {}", self.store.wants_tick());
         let reached = self.store.high_water_bytes();
         let possible = self.model.high_water_bytes.max(self.high_water_bytes)..=CAPACITY_BYTES;
@@ -149,7 +234,7 @@ impl Driver {
 const CAPACITY_BYTES: u64 = 5 * 512 * 1024;
 
 /// Fewer than the ids of the workload, so that the table is full at times.
-const SLOTS: u32 = 48;
+const SLOTS: u32 = 64;
 
 /// Few, so that pages are full at times.
 const PIN_WORDS: usize = 6;

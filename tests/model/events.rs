@@ -1,7 +1,8 @@
 //! What each event means, and what requests that wait have in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use plasmad_core::clients::Ring;
 use plasmad_core::queue::WaitKey;
 use plasmad_core::store::WAITING_MAX;
 use plasmad_core::{ClientId, Effect, Event, Nanos, Refusal, Reply, RequestTag, Verb};
@@ -15,13 +16,20 @@ impl Model {
     /// Does what the core should have done about an event, and compares.
     pub(super) fn follow(&mut self, now: Nanos, event: Event, said: &mut Transcript) -> Checked {
         self.now = now;
+        self.read_rings(said)?;
         match event {
-            Event::ClientJoined { client, role, .. } => {
-                self.clients.insert(client, Client { role, connected: true, pins: BTreeMap::new() });
+            Event::ClientJoined { client, role, pushes } => {
+                let ring = if pushes { Ring::Read } else { Ring::None };
+                let (pins, in_vain) = (BTreeMap::new(), BTreeSet::new());
+                let known = Client { role, connected: true, pins, asked_pins: 0, ring, busy_at: 0, in_vain };
+                self.clients.insert(client, known);
             }
             Event::Asked { client, tag, verb } => self.asked(said, client, tag, verb)?,
             // The rest of it is what every event does: whoever waits for room is looked at.
-            Event::Rung => self.sweep_due |= self.objects.values().any(|object| object.doomed),
+            Event::Rung => {
+                self.let_go.clear();
+                self.sweep_due |= self.objects.values().any(|object| object.doomed);
+            }
             Event::Cancelled { client, number } => {
                 if let Some(tag) = self.subscription(client).filter(|tag| tag.number == number) {
                     self.subscribers.remove(&client);
@@ -45,7 +53,12 @@ impl Model {
         let Some(role) = self.clients.get(&client).map(|client| client.role) else { return Ok(()) };
         let changes = matches!(
             verb,
-            Verb::Create { .. } | Verb::Seal { .. } | Verb::Abort { .. } | Verb::Delete { .. } | Verb::Evict { .. }
+            Verb::Create { .. }
+                | Verb::Seal { .. }
+                | Verb::Abort { .. }
+                | Verb::Delete { .. }
+                | Verb::Evict { .. }
+                | Verb::Grant { .. }
         );
         if changes && role == Role::Reader {
             return self.answer(said, client, tag, Err(Refusal::Denied));
@@ -59,7 +72,7 @@ impl Model {
                 return self.await_objects(said, client, tag, timeout_ns, Purpose::Look { count, ids });
             }
             Verb::Seal { handles } => self.seal(said, client, &handles)?,
-            Verb::Abort { handles } => self.abort(client, &handles),
+            Verb::Abort { handles } => self.abort(said, client, &handles)?,
             Verb::Release { pins } => self.release(client, &pins),
             Verb::Delete { ids } => self.delete(said, &ids)?,
             Verb::Contains { ids } => Ok(self.present(&ids)),
@@ -68,7 +81,7 @@ impl Model {
             Verb::Subscribe { existing, queue_max } => self.subscribe(client, tag, existing, queue_max),
             Verb::Stats => return self.stats(said, client, tag),
             Verb::Evict { bytes } => Ok(self.evict(said, bytes)?),
-            Verb::Grant { .. } => unreachable!("nobody asks for grants here"),
+            Verb::Grant { bytes, count } => self.grant(said, client, bytes, count)?,
             Verb::Lease { .. } => unreachable!("nobody forks here"),
         };
         self.answer(said, client, tag, answer)
@@ -123,19 +136,24 @@ impl Model {
                 }
             }
         }
-        if self.sweep_due { self.sweep(said) } else { Ok(()) }
+        if self.sweep_due {
+            self.sweep(said)?;
+        }
+        self.take_back_from_the_idle(said)
     }
 
     fn connection_closed(&mut self, said: &mut Transcript, client: ClientId) -> Checked {
         self.waits.retain(|_, wait| wait.client != client);
         self.subscribers.remove(&client);
-        let unsealed = self.unsealed(client);
         let Some(known) = self.clients.get_mut(&client) else { return Ok(()) };
         known.connected = false;
-        if known.pins.is_empty() && unsealed.is_empty() {
-            return self.client_gone(said, client);
+        self.take_back(said, client)?;
+        let known = &self.clients[&client];
+        let claims_any = known.pins.values().any(|handle| self.is_current(*handle));
+        if claims_any || !self.unsealed(client).is_empty() || !self.granted_to(client).is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.client_gone(said, client)
     }
 
     fn client_gone(&mut self, said: &mut Transcript, client: ClientId) -> Checked {
@@ -145,7 +163,8 @@ impl Model {
         if self.clients.remove(&client).is_none() {
             return Ok(());
         }
-        unsealed.into_iter().for_each(|slot| self.give_up(slot));
+        unsealed.into_iter().try_for_each(|slot| self.give_up(said, slot))?;
+        self.take_back_from_the_dead(said, client)?;
         said.call(Call::Leave(client))?;
         self.sweep(said)?;
         said.effect(Effect::Forget { client })

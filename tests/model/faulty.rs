@@ -12,6 +12,10 @@ use crate::support::Pages;
 pub(super) struct Faulty {
     pub(super) pages: Pages,
     pub(super) fault: Fault,
+    /// Rings on which something stood.
+    entries: u64,
+    /// Somebody has begun to wait in this event.
+    pub(super) is_waited_for: bool,
 }
 
 /// What is broken.
@@ -39,9 +43,27 @@ pub(super) enum Fault {
     WantsNothing,
     /// The first change of five or more is not told.
     LosesChange,
+    /// Nothing is claimed of what is taken back.
+    RevokesClaimed,
+    /// Now and then the last entry of a ring is not read.
+    LosesEntry,
+    /// Now and then an entry is read twice.
+    RepeatsEntry,
+    /// What stays with its client is shown as being taken back.
+    KeepsNothing,
+    /// Nobody is asked to ring for what somebody waits for.
+    ExpectsNothing,
+    /// Rings are not read once more when somebody has begun to wait.
+    ReadsOnce,
+    /// Clients tell what somebody waits for, and don't ring.
+    NobodyRings,
 }
 
 impl Faulty {
+    pub(super) fn new(pages: Pages, fault: Fault) -> Self {
+        Self { pages, fault, entries: 0, is_waited_for: false }
+    }
+
     /// What is wrong with the core's answers.
     pub(super) fn corrupt(&self, effects: &mut Vec<Effect>) {
         match self.fault {
@@ -65,7 +87,14 @@ impl Faulty {
             | Fault::RetractsPinned
             | Fault::PublishesStale
             | Fault::WantsNothing
-            | Fault::LosesChange => {}
+            | Fault::LosesChange
+            | Fault::RevokesClaimed
+            | Fault::LosesEntry
+            | Fault::RepeatsEntry
+            | Fault::KeepsNothing
+            | Fault::ExpectsNothing
+            | Fault::ReadsOnce
+            | Fault::NobodyRings => {}
         }
     }
 
@@ -89,7 +118,17 @@ impl Residence for Faulty {
     }
 
     fn drain(&mut self, client: ClientId, into: &mut Vec<Entry>) {
+        if self.fault == Fault::ReadsOnce && self.is_waited_for {
+            return;
+        }
         self.pages.drain(client, into);
+        let Some(last) = into.last().copied() else { return };
+        self.entries += 1;
+        match self.fault {
+            Fault::LosesEntry if self.entries.is_multiple_of(9) => _ = into.pop(),
+            Fault::RepeatsEntry if self.entries.is_multiple_of(9) => into.push(last),
+            _ => {}
+        }
     }
 
     fn grant(&mut self, client: ClientId, grants: &[Grant]) {
@@ -98,14 +137,23 @@ impl Residence for Faulty {
 
     fn revoke(&mut self, client: ClientId, slots: &[SlotNumber], claimed: &mut SlotSet) {
         self.pages.revoke(client, slots, claimed);
+        if self.fault == Fault::RevokesClaimed {
+            claimed.clear();
+        }
     }
 
     fn keep(&mut self, slot: SlotNumber) {
         self.pages.keep(slot);
+        if self.fault == Fault::KeepsNothing {
+            self.pages.mark(slot);
+        }
     }
 
     fn expect(&mut self, ids: &[ObjectId], expected: bool) {
-        self.pages.expect(ids, expected);
+        if self.fault != Fault::ExpectsNothing {
+            self.pages.expect(ids, expected);
+        }
+        self.is_waited_for |= expected;
     }
 
     fn publish(&mut self, slot: SlotNumber, record: &Record) {

@@ -78,7 +78,7 @@ impl Model {
             used_bytes: self.used_bytes(),
             free_bytes: self.config.capacity_bytes - self.used_bytes(),
             largest_hole_bytes: self.largest_hole_bytes(),
-            granted_bytes: 0,
+            granted_bytes: self.granted_bytes(),
             high_water_bytes: self.high_water_bytes,
             pinned_bytes: self.pinned().iter().map(|slot| self.objects[slot].record.extent.bytes).sum(),
             unsealed_bytes: bytes(&|object| object.sealed_at.is_none()),
@@ -103,18 +103,25 @@ impl Model {
         for (client, known) in &self.clients {
             let on = |slot: &u32| self.pins_on(known, *slot);
             let held = self.objects.iter().filter(|(slot, _)| on(slot) > 0);
-            let bytes = held.map(|(_, object)| object.record.extent.bytes).sum();
-            let pins = self.objects.keys().map(on).sum();
+            let granted = self.claimed_grants(known);
+            let filled = granted.iter().map(|slot| self.granted[slot].extent.bytes);
+            let bytes = held.map(|(_, object)| object.record.extent.bytes).chain(filled).sum();
+            let pins = self.objects.keys().map(on).sum::<u32>() + granted.len() as u32;
             if pins > 0 {
                 holders.push(Holding { client: *client, pins, bytes });
             }
         }
+        let filling = self.clients.values().flat_map(|known| self.claimed_grants(known));
+        let filling = filling.map(|slot| self.granted[&slot].extent.bytes);
         let pinned_by_asker = holders.iter().find(|holding| holding.client == asker).map_or(0, |it| it.bytes);
         holders.sort_by_key(|holding| std::cmp::Reverse(holding.bytes));
         holders.truncate(HOLDERS_MAX);
         Shortage {
             asked: objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).fold(0, u64::saturating_add),
-            pinned: self.pinned().iter().map(|slot| self.objects[slot].record.extent.bytes).sum(),
+            // What is granted still could not be taken back.
+            free: self.config.capacity_bytes - self.used_bytes() - self.granted_bytes(),
+            largest_hole: self.holes_without(&[]).into_iter().map(|(start, end)| end - start).max().unwrap_or(0),
+            pinned: self.pinned().iter().map(|slot| self.objects[slot].record.extent.bytes).chain(filling).sum(),
             pinned_by_asker,
             holders,
             ..self.shortage_without_pins()

@@ -20,10 +20,10 @@ impl Model {
         timeout_ns: u64,
         objects: Vec<Wanted>,
     ) -> Checked {
-        if let Err(refusal) = self.check_new(&objects) {
+        if let Err(refusal) = self.check_new(said, &objects)? {
             return self.answer(said, client, tag, Err(refusal));
         }
-        if self.first_create().is_none() && self.try_create(said, client, tag, &objects)? {
+        if self.first_create().is_none() && self.try_create(said, client, tag, &objects, Look::Now)? {
             return Ok(());
         }
         if timeout_ns == 0 {
@@ -37,10 +37,11 @@ impl Model {
         Ok(())
     }
 
-    /// In order; who cannot be served holds up all behind.
+    /// In order; who cannot be served holds up all behind. The core may look for room more than once.
     pub(super) fn serve_creates(&mut self, said: &mut Transcript) -> Checked {
         while let Some(number) = self.first_create() {
-            if !self.serve(said, number)? {
+            let before = said.calls_left();
+            if !self.serve(said, number, Look::Maybe)? && said.calls_left() == before {
                 break;
             }
         }
@@ -49,7 +50,7 @@ impl Model {
 
     /// A create's time is up; only the first in line looks for room once more.
     pub(super) fn expire_create(&mut self, said: &mut Transcript, number: u64) -> Checked {
-        if self.first_create() == Some(number) && self.serve(said, number)? {
+        if self.first_create() == Some(number) && self.serve(said, number, Look::Now)? {
             return Ok(());
         }
         let Some(wait) = self.waits.remove(&number) else { return Ok(()) };
@@ -59,15 +60,15 @@ impl Model {
         self.answer(said, wait.client, wait.tag, Err(Refusal::Full(shortage)))
     }
 
-    fn serve(&mut self, said: &mut Transcript, number: u64) -> Checked<bool> {
+    fn serve(&mut self, said: &mut Transcript, number: u64, look: Look) -> Checked<bool> {
         let wait = self.waits[&number].clone();
         let Purpose::Create(objects) = wait.purpose else { unreachable!("it is a create") };
-        if let Err(refusal) = self.check_new(&objects) {
+        if let Err(refusal) = self.check_new(said, &objects)? {
             self.waits.remove(&number);
             self.answer(said, wait.client, wait.tag, Err(refusal))?;
             return Ok(true);
         }
-        let served = self.try_create(said, wait.client, wait.tag, &objects)?;
+        let served = self.try_create(said, wait.client, wait.tag, &objects, look)?;
         if served {
             self.seen.served_in_line += 1;
             self.waits.remove(&number);
@@ -75,7 +76,26 @@ impl Model {
         Ok(served)
     }
 
-    fn check_new(&mut self, objects: &[Wanted]) -> Result<(), Refusal> {
+    /// What can be refused without looking for room; but grants are taken back when there are too few slots.
+    fn check_new(&mut self, said: &mut Transcript, objects: &[Wanted]) -> Checked<Result<(), Refusal>> {
+        if let Err(refusal) = self.check_request(objects) {
+            return Ok(Err(refusal));
+        }
+        let slots = objects.len() + self.objects.len();
+        if slots + self.granted.len() > self.config.slots_max as usize {
+            self.take_back_all(said)?;
+            if let Some(wanted) = objects.iter().find(|wanted| self.find(wanted.id).is_some()) {
+                return Ok(Err(Refusal::Exists(wanted.id)));
+            }
+        }
+        if objects.len() + self.objects.len() + self.granted.len() > self.config.slots_max as usize {
+            self.seen.tables_full += 1;
+            return Ok(Err(Refusal::Limit { what: "objects in this store", limit: self.config.slots_max.into() }));
+        }
+        Ok(Ok(()))
+    }
+
+    fn check_request(&self, objects: &[Wanted]) -> Result<(), Refusal> {
         for wanted in objects {
             if wanted.metadata_bytes > METADATA_BYTES_MAX {
                 return Err(Refusal::Limit { what: "bytes of metadata", limit: METADATA_BYTES_MAX.into() });
@@ -94,10 +114,6 @@ impl Model {
             let asked = bytes().fold(0, u64::saturating_add);
             return Err(Refusal::Full(Shortage { asked, ..self.shortage_without_pins() }));
         }
-        if self.objects.len() + objects.len() > self.config.slots_max as usize {
-            self.seen.tables_full += 1;
-            return Err(Refusal::Limit { what: "objects in this store", limit: self.config.slots_max.into() });
-        }
         Ok(())
     }
 
@@ -108,7 +124,18 @@ impl Model {
         client: ClientId,
         tag: RequestTag,
         objects: &[Wanted],
+        look: Look,
     ) -> Checked<bool> {
+        if !self.fits_all(objects) && (look == Look::Now || said.takes_back()) {
+            let before = self.granted_bytes();
+            self.take_back_all(said)?;
+            self.seen.taken_back += u64::from(self.granted_bytes() < before);
+            // Rings were read for that, and one of these may have been put.
+            if let Some(wanted) = objects.iter().find(|wanted| self.find(wanted.id).is_some()) {
+                self.answer(said, client, tag, Err(Refusal::Exists(wanted.id)))?;
+                return Ok(true);
+            }
+        }
         if matches!(said.next_call(), Some(Call::Free(..))) {
             self.sweep(said)?;
         }
@@ -153,7 +180,7 @@ impl Model {
         };
         ensure!(made.len() == objects.len(), "{} objects of {}", made.len(), objects.len());
         for ((handle, extent), wanted) in made.into_iter().zip(objects) {
-            self.check_placement(extent, wanted, &[])?;
+            self.check_placement(extent, wanted.bytes(), &[])?;
             self.occupy(client, handle, extent, wanted)?;
         }
         Ok(())
@@ -165,7 +192,7 @@ impl Model {
             let Some(Call::Fill { extent, failed, .. }) = said.next_call().cloned() else {
                 return Err(Violation(format!("{:?} was not filled; found {:?}", wanted.id, said.next_call())));
             };
-            self.check_placement(extent, wanted, &extents)?;
+            self.check_placement(extent, wanted.bytes(), &extents)?;
             let (data_bytes, metadata_bytes) = (wanted.data_bytes as usize, wanted.metadata_bytes as usize);
             said.call(Call::Fill { extent, data_bytes, metadata_bytes, failed })?;
             self.raise_high_water(extent);
@@ -187,27 +214,35 @@ impl Model {
     }
 
     fn occupy(&mut self, client: ClientId, handle: Handle, extent: Extent, wanted: &Wanted) -> Checked {
-        let Handle { slot, generation } = handle;
-        ensure!(slot < self.config.slots_max && !self.objects.contains_key(&slot), "{handle:?} is in use");
-        let least = self.generations.get(&slot).copied().unwrap_or(1);
-        ensure!(generation >= least, "{handle:?} was used before: {least} is the least");
+        self.check_vacant(handle)?;
         let record = Record {
             id: wanted.id,
-            generation,
+            generation: handle.generation,
             extent,
             data_bytes: wanted.data_bytes,
             metadata_bytes: wanted.metadata_bytes,
             format: wanted.format,
         };
         let (created_at, evictable) = (self.now, wanted.evictable);
-        let object = Object { record, evictable, creator: client, created_at, sealed_at: None, doomed: false };
-        self.objects.insert(slot, object);
+        let (sealed_at, doomed, was_granted) = (None, false, false);
+        let object = Object { record, evictable, creator: client, created_at, sealed_at, doomed, was_granted };
+        self.objects.insert(handle.slot, object);
         self.raise_high_water(extent);
         self.totals.creates += 1;
         Ok(())
     }
 
-    fn raise_high_water(&mut self, extent: Extent) {
+    /// A slot that is used from now on was free, and is not mistaken for what it was before.
+    pub(super) fn check_vacant(&self, handle: Handle) -> Checked {
+        let Handle { slot, generation } = handle;
+        let is_used = self.objects.contains_key(&slot) || self.granted.contains_key(&slot);
+        ensure!(slot < self.config.slots_max && !is_used, "{handle:?} is in use");
+        let least = self.generations.get(&slot).copied().unwrap_or(1);
+        ensure!(generation >= least, "{handle:?} was used before: {least} is the least");
+        Ok(())
+    }
+
+    pub(super) fn raise_high_water(&mut self, extent: Extent) {
         self.high_water_bytes = self.high_water_bytes.max(extent.offset + reserved(extent.bytes));
     }
 
@@ -224,10 +259,17 @@ impl Model {
         Ok(Ok(Reply::Done(handles.len() as u32)))
     }
 
-    pub(super) fn abort(&mut self, client: ClientId, handles: &[Handle]) -> Result<Reply, Refusal> {
-        self.own_unsealed(client, handles)?;
-        handles.iter().for_each(|handle| self.give_up(handle.slot));
-        Ok(Reply::Done(handles.len() as u32))
+    pub(super) fn abort(
+        &mut self,
+        said: &mut Transcript,
+        client: ClientId,
+        handles: &[Handle],
+    ) -> Checked<Result<Reply, Refusal>> {
+        if let Err(refusal) = self.own_unsealed(client, handles) {
+            return Ok(Err(refusal));
+        }
+        handles.iter().try_for_each(|handle| self.give_up(said, handle.slot))?;
+        Ok(Ok(Reply::Done(handles.len() as u32)))
     }
 
     fn own_unsealed(&self, client: ClientId, handles: &[Handle]) -> Result<(), Refusal> {
@@ -241,7 +283,7 @@ impl Model {
         repeated.map_or(Ok(()), |pair| Err(Refusal::NotHeld(*pair[0])))
     }
 
-    fn seal_one(&mut self, said: &mut Transcript, slot: u32) -> Checked {
+    pub(super) fn seal_one(&mut self, said: &mut Transcript, slot: u32) -> Checked {
         let now = self.now;
         let object = self.objects.get_mut(&slot).expect("looked at before");
         object.sealed_at = Some(now);
@@ -255,9 +297,23 @@ impl Model {
         self.answer_satisfied(said, object.record.id)
     }
 
-    pub(super) fn give_up(&mut self, slot: u32) {
+    pub(super) fn give_up(&mut self, said: &mut Transcript, slot: u32) -> Checked {
+        self.totals.aborts += 1;
+        // The index shows of others that they were handed out.
+        if self.objects[&slot].was_granted {
+            return self.free(said, slot);
+        }
         let object = self.objects.remove(&slot).expect("looked at before");
         self.generations.insert(slot, object.record.generation + 1);
-        self.totals.aborts += 1;
+        Ok(())
     }
+}
+
+/// Whether the core looks for room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Look {
+    /// It must.
+    Now,
+    /// It need not, if nothing has changed.
+    Maybe,
 }

@@ -35,6 +35,11 @@ impl Model {
             return self.answer(said, client, tag, Err(refusal));
         }
         self.start_waiting(client, tag, timeout_ns, purpose);
+        // The rings are read once more: what was told before anybody listened has made no sound.
+        self.told_late(true);
+        let before = self.waits.len();
+        self.read_rings(said)?;
+        self.seen.told_when_expected += u64::from(self.waits.len() < before);
         Ok(())
     }
 
@@ -82,10 +87,10 @@ impl Model {
             return self.answer(said, client, tag, Ok(Reply::Got { timed_out: true, objects }));
         }
         let wanted = ids.iter().filter(|id| self.find_sealed(**id).is_some()).count();
-        let held = self.clients[&client].pins.len();
-        if held + wanted > self.words {
+        let known = &self.clients[&client];
+        if known.pins.len() + wanted > self.words {
             self.seen.pages_full += 1;
-            let refusal = Refusal::Limit { what: "pins of one client", limit: held as u64 };
+            let refusal = Refusal::Limit { what: "pins of one client", limit: known.asked_pins };
             return self.answer(said, client, tag, Err(refusal));
         }
         let Reply::Got { timed_out, objects } = said.reply(client, tag)? else {
@@ -116,8 +121,9 @@ impl Model {
             data_bytes: record.data_bytes,
         };
         ensure!(location == expected, "{location:?} for {expected:?}");
-        let pins = &mut self.clients.get_mut(&client).expect("it asked").pins;
-        let before = pins.insert(pin.word, pin.handle);
+        let known = self.clients.get_mut(&client).expect("it asked");
+        known.asked_pins += 1;
+        let before = known.pins.insert(pin.word, pin.handle);
         ensure!(before.is_none() && (pin.word as usize) < self.words, "{pin:?} is no free word");
         self.totals.gets += 1;
         if let Some(at) = self.recency.iter().position(|used| *used == slot) {
@@ -131,12 +137,13 @@ impl Model {
         let mut refusal = None;
         let mut released = 0;
         for pin in pins {
-            let held = &mut self.clients.get_mut(&client).expect("it asked").pins;
-            if held.get(&pin.word) != Some(&pin.handle) {
+            let known = self.clients.get_mut(&client).expect("it asked");
+            if known.pins.get(&pin.word) != Some(&pin.handle) {
                 refusal = refusal.or(Some(Refusal::NotHeld(pin.handle)));
                 continue;
             }
-            held.remove(&pin.word);
+            known.pins.remove(&pin.word);
+            known.asked_pins = known.asked_pins.saturating_sub(1);
             released += 1;
             self.sweep_due |= self.is_current(pin.handle) && self.objects[&pin.handle.slot].doomed;
         }

@@ -71,7 +71,7 @@ impl Model {
         self.free(said, slot)
     }
 
-    fn free(&mut self, said: &mut Transcript, slot: u32) -> Checked {
+    pub(super) fn free(&mut self, said: &mut Transcript, slot: u32) -> Checked {
         let next_generation = said.free(slot)?;
         let object = self.objects.remove(&slot);
         let grown = object.as_ref().is_some_and(|object| object.record.generation < next_generation);

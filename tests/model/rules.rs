@@ -11,8 +11,7 @@ use crate::support::{Checked, ensure};
 
 impl Model {
     /// A new extent is what was asked for, lies inside the arena, aligned, on nobody's bytes.
-    pub(super) fn check_placement(&self, extent: Extent, wanted: &Wanted, beside: &[Extent]) -> Checked {
-        let bytes = wanted.bytes();
+    pub(super) fn check_placement(&self, extent: Extent, bytes: Option<u64>, beside: &[Extent]) -> Checked {
         ensure!(Some(extent.bytes) == bytes, "{extent:?} for {bytes:?} bytes");
         ensure!(extent.segment == 0, "{extent:?} is in no segment");
         if extent.bytes == 0 {
@@ -22,6 +21,7 @@ impl Model {
         ensure!(extent.offset.is_multiple_of(alignment(extent.bytes)), "{extent:?} is not aligned");
         ensure!(end <= self.config.capacity_bytes, "{extent:?} leaves the arena");
         let taken = self.objects.values().map(|object| &object.record.extent).chain(beside);
+        let taken = taken.chain(self.granted.values().map(|granted| &granted.extent));
         for other in taken.filter(|other| other.bytes > 0) {
             let apart = end <= other.offset || other.offset + reserved(other.bytes) <= extent.offset;
             ensure!(apart, "{extent:?} lies on {other:?}");
@@ -73,6 +73,8 @@ impl Model {
 
     /// A create found no room: there was none, and none could be made.
     pub(super) fn check_no_room(&self, objects: &[Wanted]) -> Checked {
+        let unused: Vec<u32> = self.unused_grants().into_iter().filter(|slot| !self.let_go.contains(slot)).collect();
+        ensure!(unused.is_empty(), "a create waits while {unused:?} are granted and not used");
         let pinned = self.pinned();
         let unswept: Vec<&u32> = self.doomed.iter().filter(|slot| !pinned.contains(slot)).collect();
         ensure!(unswept.is_empty(), "a create waits while deleted objects {unswept:?} could be freed");
@@ -87,6 +89,27 @@ impl Model {
             objects.iter().map(Wanted::bytes).collect::<Vec<_>>()
         );
         Ok(())
+    }
+
+    /// There is a hole for each of them in turn: the smallest that takes it.
+    pub(super) fn fits_all(&self, objects: &[Wanted]) -> bool {
+        let mut holes = self.holes_without(&[]);
+        objects.iter().all(|wanted| {
+            let bytes = wanted.bytes().unwrap_or(u64::MAX);
+            let place = |(start, end): &(u64, u64)| {
+                let at = start.next_multiple_of(alignment(bytes));
+                (at <= *end && reserved(bytes) <= end - at).then_some(at)
+            };
+            let found = holes
+                .iter()
+                .enumerate()
+                .filter_map(|(number, hole)| Some((hole.1 - hole.0, hole.0, number, place(hole)?)));
+            let Some((_, start, number, at)) = found.min().filter(|_| bytes > 0) else { return bytes == 0 };
+            let (_, end) = holes.swap_remove(number);
+            let left = [(start, at), (at + reserved(bytes), end)];
+            holes.extend(left.into_iter().filter(|(start, end)| start < end));
+            true
+        })
     }
 
     /// There is a hole for it when these slots are gone.

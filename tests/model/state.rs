@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plasmad_core::clients::Ring;
 use plasmad_core::event::Wanted;
-use plasmad_core::residence::Record;
+use plasmad_core::residence::{Entry, Record};
 use plasmad_core::stats::Totals;
 use plasmad_core::{ClientId, Config, Nanos, RequestTag};
 use plasmad_wire::limits::FOREVER;
@@ -23,6 +24,17 @@ pub(super) struct Model {
     pub(super) generations: BTreeMap<u32, u64>,
     /// Slots that may be dropped, least recently used first.
     pub(super) recency: Vec<u32>,
+    /// Handed out and not used, by slot.
+    pub(super) granted: BTreeMap<u32, Granted>,
+    /// What stands on rings and was not read.
+    pub(super) rings: BTreeMap<ClientId, Vec<Entry>>,
+    /// What is told at the moment the core marks slots, or begins to wait for objects.
+    pub(super) told_when_revoked: Vec<(ClientId, Entry)>,
+    pub(super) told_when_expected: Vec<(ClientId, Entry)>,
+    /// Granted slots that were let go of since somebody rang: the core need not know.
+    pub(super) let_go: BTreeSet<u32>,
+    /// When the core looks for clients that use nothing.
+    pub(super) idle_check: Option<Nanos>,
     /// Deleted and not freed, oldest first.
     pub(super) doomed: Vec<u32>,
     pub(super) clients: BTreeMap<ClientId, Client>,
@@ -59,6 +71,28 @@ pub(super) struct Seen {
     pub(super) changes_lost: u64,
     /// A subscriber was told of objects that were there.
     pub(super) existing_told: u64,
+    /// An object was told of on a ring.
+    pub(super) told: u64,
+    /// A ring told what woke somebody.
+    pub(super) woken_by_ring: u64,
+    /// Objects were dropped so that something could be handed out.
+    pub(super) dropped_for_grants: u64,
+    /// A slot was taken back for a create.
+    pub(super) taken_back: u64,
+    /// It was claimed, and stayed.
+    pub(super) kept: u64,
+    /// It was told of just then.
+    pub(super) told_when_revoked: u64,
+    /// A put was told of when somebody had begun to wait, and the core to listen.
+    pub(super) told_when_expected: u64,
+    /// Somebody used nothing for a second.
+    pub(super) idle: u64,
+    /// A client died with grants.
+    pub(super) died_with_grants: u64,
+    /// Somebody told what cannot be.
+    pub(super) lies: u64,
+    /// The id of an object that was told of was taken.
+    pub(super) in_vain: u64,
 }
 
 /// An object, sealed unless `sealed_at` is missing.
@@ -70,13 +104,31 @@ pub(super) struct Object {
     pub(super) created_at: Nanos,
     pub(super) sealed_at: Option<Nanos>,
     pub(super) doomed: bool,
+    /// Its slot was handed out before it had an id.
+    pub(super) was_granted: bool,
+}
+
+/// A slot that is a client's to fill.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted {
+    pub(super) generation: u64,
+    pub(super) extent: Extent,
+    pub(super) client: ClientId,
 }
 
 /// A client.
 pub(super) struct Client {
     pub(super) role: Role,
     pub(super) connected: bool,
+    /// Its claims by their words, whoever wrote them.
     pub(super) pins: BTreeMap<u32, Handle>,
+    /// How many of them it asked for.
+    pub(super) asked_pins: u64,
+    pub(super) ring: Ring,
+    /// When it was last handed something, or told of something.
+    pub(super) busy_at: Nanos,
+    /// Granted slots in which it creates objects whose ids are somebody else's.
+    pub(super) in_vain: BTreeSet<u32>,
 }
 
 /// A request that waits.
@@ -112,6 +164,17 @@ impl Seen {
             total(|seen| seen.tables_full),
             total(|seen| seen.changes_lost),
             total(|seen| seen.existing_told),
+            total(|seen| seen.told),
+            total(|seen| seen.woken_by_ring),
+            total(|seen| seen.dropped_for_grants),
+            total(|seen| seen.taken_back),
+            total(|seen| seen.kept),
+            total(|seen| seen.told_when_revoked),
+            total(|seen| seen.told_when_expected),
+            total(|seen| seen.idle),
+            total(|seen| seen.died_with_grants),
+            total(|seen| seen.lies),
+            total(|seen| seen.in_vain),
         ];
         counts.into_iter().min().unwrap_or(0)
     }
@@ -127,6 +190,12 @@ impl Model {
             objects: BTreeMap::new(),
             generations: BTreeMap::new(),
             recency: Vec::new(),
+            granted: BTreeMap::new(),
+            rings: BTreeMap::new(),
+            told_when_revoked: Vec::new(),
+            told_when_expected: Vec::new(),
+            let_go: BTreeSet::new(),
+            idle_check: None,
             doomed: Vec::new(),
             clients: BTreeMap::new(),
             subscribers: BTreeMap::new(),
@@ -177,8 +246,12 @@ impl Model {
 
     /// Free pieces from address to address, as if these slots were free as well.
     pub(super) fn holes_without(&self, gone: &[u32]) -> Vec<(u64, u64)> {
-        let kept = self.objects.iter().filter(|(slot, _)| !gone.contains(slot)).map(|(_, object)| object);
-        let mut used: Vec<Extent> = kept.map(|object| object.record.extent).filter(|it| it.bytes > 0).collect();
+        let kept = self.objects.iter().filter(|(slot, _)| !gone.contains(slot)).map(|(_, object)| object.record.extent);
+        self.holes_beside(kept.chain(self.granted.values().map(|granted| granted.extent)))
+    }
+
+    fn holes_beside(&self, used: impl Iterator<Item = Extent>) -> Vec<(u64, u64)> {
+        let mut used: Vec<Extent> = used.filter(|extent| extent.bytes > 0).collect();
         used.sort_by_key(|extent| extent.offset);
         let mut holes = Vec::new();
         let mut end = 0;
@@ -194,8 +267,10 @@ impl Model {
         holes
     }
 
+    /// As if nothing was handed out.
     pub(super) fn largest_hole_bytes(&self) -> u64 {
-        self.holes_without(&[]).into_iter().map(|(start, end)| end - start).max().unwrap_or(0)
+        let objects = self.objects.values().map(|object| object.record.extent);
+        self.holes_beside(objects).into_iter().map(|(start, end)| end - start).max().unwrap_or(0)
     }
 
     pub(super) fn used_bytes(&self) -> u64 {
@@ -212,9 +287,9 @@ impl Model {
         creates.map(|(number, _)| *number).next()
     }
 
-    /// The next deadline.
+    /// The next deadline, but for looks at rings.
     pub(super) fn next_deadline(&self) -> Option<Nanos> {
-        self.waits.values().filter_map(|wait| wait.deadline).min()
+        self.waits.values().filter_map(|wait| wait.deadline).chain(self.idle_check).min()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use plasmad_core::residence::Grant;
 use plasmad_core::{ClientId, Effect, Refusal, Reply, RequestTag, SlotNumber};
 
 use crate::support::{Call, Checked, Violation, ensure};
@@ -72,6 +73,40 @@ impl Transcript {
         };
         self.calls.pop_front();
         Some(window)
+    }
+
+    /// The next effect is that this client is to be disconnected.
+    pub(super) fn expelled(&mut self, client: ClientId) -> Checked {
+        match self.effects.pop_front() {
+            Some(Effect::Expel { client: whom, .. }) if whom == client => Ok(()),
+            found => Err(Violation(format!("expected {client:?} to be disconnected\n   found {found:?}"))),
+        }
+    }
+
+    /// The next change marks slots of somebody's as being taken back.
+    pub(super) fn takes_back(&self) -> bool {
+        matches!(self.calls.front(), Some(Call::Revoke(..)))
+    }
+
+    /// The next change marks these slots of a client's.
+    pub(super) fn revoked(&mut self, client: ClientId) -> Checked<Vec<SlotNumber>> {
+        match self.calls.pop_front() {
+            Some(Call::Revoke(whose, slots)) if whose == client => Ok(slots),
+            found => Err(Violation(format!("expected grants of {client:?} to be taken back\n   found {found:?}"))),
+        }
+    }
+
+    /// The next change hands slots to a client.
+    pub(super) fn granted(&mut self, client: ClientId) -> Checked<Vec<Grant>> {
+        match self.calls.pop_front() {
+            Some(Call::Grant(whom, grants)) if whom == client => Ok(grants),
+            found => Err(Violation(format!("expected grants for {client:?}\n   found {found:?}"))),
+        }
+    }
+
+    /// How many changes were not read.
+    pub(super) fn calls_left(&self) -> usize {
+        self.calls.len()
     }
 
     /// All was read.

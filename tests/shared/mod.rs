@@ -1,11 +1,11 @@
 //! Gets without the daemon, against a real one: what they pin stays, what they release is noticed, and a client that
 //! ruins its own page ruins nothing else. And memory that goes back, under objects that stay.
 
-mod upkeep;
-
 mod forks;
+mod hostile;
 mod lives;
 mod puts;
+mod upkeep;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;

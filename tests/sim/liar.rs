@@ -1,8 +1,8 @@
 //! Shared memory that lies about pins from a seed.
 //!
-//! Clients claim and let go of visible objects by themselves, also while the core scans; scans show claims that
-//! nobody has; retractions fail for no reason. The truth is kept beside the lies: nothing may ever be freed, and no
-//! client that lives may be forgotten, under a true claim.
+//! Clients claim and let go of visible objects by themselves, and put objects, also while the core scans, marks and
+//! reads; scans show claims that nobody has; retractions fail for no reason. The truth is kept beside the lies: nothing
+//! may ever be freed, and no client that lives may be forgotten, under a true claim.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,9 @@ use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
 use plasmad_wire::{Extent, Handle, ObjectId, Pin};
 
-use crate::support::{Pages, Random};
+use super::truth::Truth;
+use super::turmoil::Seen;
+use crate::support::{At, Did, Pages, Pushers, Random};
 
 /// True pages, and what is told of them.
 pub(super) struct Liar {
@@ -20,8 +22,6 @@ pub(super) struct Liar {
     slots: u32,
     /// Every object that has memory, sealed or deleted.
     pub(super) index: BTreeMap<SlotNumber, Shown>,
-    /// Objects shown since somebody last looked.
-    pub(super) published: Vec<Handle>,
     /// Processes that live; whether they are connected, and so go on pinning.
     pub(super) alive: BTreeMap<ClientId, bool>,
     /// Processes that died and whose death the core hasn't heard of: they pin nothing any more, and hold what they did.
@@ -36,10 +36,39 @@ pub(super) struct Liar {
     pub(super) unheard: BTreeSet<Unheard>,
     /// Nobody lies any more.
     pub(super) honest: bool,
-    /// Retractions don't look for claims: a fault to be noticed.
-    pub(super) retracts_blindly: bool,
+    /// A fault to be noticed.
+    pub(super) broken: Option<Broken>,
+    pub(super) pushers: Pushers,
+    pub(super) truth: Truth,
+    /// Those who rang, and were not heard yet.
+    pub(super) rang: Vec<ClientId>,
+    pub(super) seen: Seen,
+    /// What was on a ring before its client's slots were marked, and was read only then.
+    read_early: Vec<Entry>,
+    /// Whose slots were marked last, and not read since.
+    revoked: Option<(ClientId, BTreeSet<u32>)>,
+    entries: u64,
     /// What the core must never do, and did.
     pub(super) crimes: Vec<String>,
+}
+
+/// What is wrong with shared memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Broken {
+    /// Retractions don't look for claims.
+    RetractsBlindly,
+    /// Slots are taken back without being marked.
+    MarksNothing,
+    /// Rings are read before the look for claims, and not behind it.
+    ReadsBeforeLooking,
+    /// Nothing is claimed of what is taken back.
+    SeesNoClaims,
+    /// Now and then an entry is lost.
+    LosesEntries,
+    /// Nobody rings for what somebody waits for.
+    ExpectsNothing,
+    /// Clients write into a slot without a second look at it.
+    LooksOnce,
 }
 
 /// A pin by whose it is, word, slot and generation.
@@ -57,13 +86,14 @@ pub(super) struct Shown {
 }
 
 impl Liar {
-    pub(super) fn new(seed: u64, slots: u32, words: usize) -> Self {
+    pub(super) fn new(seed: u64, slots: u32, words: usize, broken: Option<Broken>) -> Self {
+        let mut pushers = Pushers::new(seed);
+        (pushers.lies_one_in, pushers.looks_once) = (80, broken == Some(Broken::LooksOnce));
         Self {
             pages: Pages::new(words),
             random: Random(!seed),
             slots,
             index: BTreeMap::new(),
-            published: Vec::new(),
             alive: BTreeMap::new(),
             dead: BTreeSet::new(),
             one_dies: false,
@@ -71,7 +101,14 @@ impl Liar {
             reserved: BTreeSet::new(),
             unheard: BTreeSet::new(),
             honest: false,
-            retracts_blindly: false,
+            broken,
+            pushers,
+            truth: Truth::default(),
+            rang: Vec::new(),
+            seen: Seen::default(),
+            read_early: Vec::new(),
+            revoked: None,
+            entries: 0,
             crimes: Vec::new(),
         }
     }
@@ -87,6 +124,7 @@ impl Liar {
                     !self.unheard.contains(&unheard(it.0, Pin { word: it.1, handle: it.2 }))
                         && !self.dead.contains(&it.0)
                         && !self.leases.contains(&it.0)
+                        && !self.pushers.claims(it.0, it.1)
                 };
                 let claims: Vec<(ClientId, u32, Handle)> = self.pages.claims().filter(may_go).collect();
                 if let Some((client, word, handle)) = self.random.pick(&claims).copied() {
@@ -97,9 +135,59 @@ impl Liar {
         made
     }
 
+    /// Clients put behind the core's back, some steps.
+    pub(super) fn push(&mut self) {
+        while !self.honest && self.random.percent(60) {
+            let Some((client, did)) = self.pushers.step(&mut self.pages) else { return };
+            self.note(client, did);
+        }
+    }
+
+    /// The same for the one whose slots are being taken back: it is as busy as can be.
+    fn push_for(&mut self, client: ClientId) {
+        while !self.honest && self.random.percent(70) {
+            let Some((client, did)) = self.pushers.step_for(client, &mut self.pages) else { return };
+            self.note(client, did);
+        }
+    }
+
+    fn note(&mut self, client: ClientId, did: Did) {
+        self.truth.note(client, did);
+        match did {
+            Did::Confirmed(Grant { slot, generation, .. }) => {
+                let is_its_own = self.pages.granted().get(&slot).is_some_and(|(granted, _)| *granted == generation);
+                if !is_its_own {
+                    self.crimes.push(format!("{client:?} writes into {slot:?}, which was taken from it"));
+                }
+            }
+            Did::LetGo { told: false, .. } => self.seen.claims_let_go += 1,
+            Did::Told(_) if self.revoked.is_some() => self.seen.told_while_taken_back += 1,
+            Did::Lied(_) => self.seen.lies += 1,
+            Did::Returned { rang: true } => self.rang.push(client),
+            _ => {}
+        }
+    }
+
+    /// A process dies, in the middle of whatever it does.
+    pub(super) fn dies(&mut self, client: ClientId) {
+        self.dead.insert(client);
+        for hand in self.pushers.end(client) {
+            match hand.at {
+                At::Claimed(_) | At::Writes(_) => self.seen.deaths_before_telling += 1,
+                At::Told(..) | At::LetGo(_) => self.seen.deaths_after_telling += 1,
+                At::Took | At::Seen => {}
+            }
+        }
+    }
+
     /// The ids of all objects that can be seen.
     pub(super) fn visible_ids(&self) -> BTreeSet<ObjectId> {
         self.index.values().filter(|shown| shown.visible).map(|shown| shown.record.id).collect()
+    }
+
+    /// An object of this id can be seen.
+    pub(super) fn is_visible(&self, id: ObjectId) -> bool {
+        self.index.values().any(|shown| shown.visible && shown.record.id == id)
     }
 
     fn pin_unasked(&mut self) -> Option<(ClientId, Pin)> {
@@ -124,7 +212,9 @@ impl Liar {
     fn may_die(&mut self) {
         if std::mem::take(&mut self.one_dies) {
             let all = self.able_to_pin();
-            self.dead.extend(self.random.pick(&all));
+            if let Some(client) = self.random.pick(&all).copied() {
+                self.dies(client);
+            }
         }
     }
 
@@ -141,7 +231,22 @@ impl Residence for Liar {
     }
 
     fn drain(&mut self, client: ClientId, into: &mut Vec<Entry>) {
+        self.push();
+        let behind_look = self.revoked.take_if(|(whose, _)| *whose == client);
+        if self.broken == Some(Broken::ReadsBeforeLooking) && behind_look.is_some() {
+            return into.append(&mut self.read_early);
+        }
         self.pages.drain(client, into);
+        if let Some((_, marked)) = behind_look {
+            let on_marked =
+                |entry: &Entry| matches!(entry, Entry::Put(it, _) | Entry::Create(it, _) if marked.contains(&it.slot));
+            self.seen.told_and_taken_back += u64::from(into.iter().any(on_marked));
+        }
+        self.entries += into.len() as u64;
+        if self.broken == Some(Broken::LosesEntries) && self.entries.is_multiple_of(7) {
+            into.pop();
+        }
+        self.push();
     }
 
     fn grant(&mut self, client: ClientId, grants: &[Grant]) {
@@ -149,7 +254,28 @@ impl Residence for Liar {
     }
 
     fn revoke(&mut self, client: ClientId, slots: &[SlotNumber], claimed: &mut SlotSet) {
-        self.pages.revoke(client, slots, claimed);
+        self.push_for(client);
+        self.may_die();
+        if self.broken != Some(Broken::MarksNothing) {
+            slots.iter().for_each(|slot| self.pages.mark(*slot));
+        }
+        self.revoked = Some((client, slots.iter().map(|slot| slot.0).collect()));
+        self.push_for(client);
+        if self.broken == Some(Broken::ReadsBeforeLooking) {
+            self.pages.drain(client, &mut self.read_early);
+            self.push_for(client);
+        }
+        self.pages.pinned_by(client, claimed);
+        let is_claimed = slots.iter().any(|slot| claimed.contains(*slot));
+        self.seen.claimed_and_taken_back += u64::from(is_claimed);
+        self.seen.stopped_and_taken_back += u64::from(is_claimed && self.pushers.stopped.contains(&client));
+        if self.broken == Some(Broken::SeesNoClaims) {
+            claimed.clear();
+        }
+        if let Some(slot) = self.imagined() {
+            claimed.insert(slot);
+        }
+        self.push_for(client);
     }
 
     fn keep(&mut self, slot: SlotNumber) {
@@ -157,12 +283,16 @@ impl Residence for Liar {
     }
 
     fn expect(&mut self, ids: &[ObjectId], expected: bool) {
-        self.pages.expect(ids, expected);
+        self.push();
+        if self.broken != Some(Broken::ExpectsNothing) {
+            self.pages.expect(ids, expected);
+        }
+        self.push();
     }
 
     fn publish(&mut self, slot: SlotNumber, record: &Record) {
         self.pages.publish(slot, record);
-        self.published.push(Handle { slot: slot.0, generation: record.generation });
+        self.truth.published(slot, record);
         if self.index.insert(slot, Shown { record: *record, visible: true }).is_some() {
             self.crimes.push(format!("{slot:?} was published over another object"));
         }
@@ -193,6 +323,7 @@ impl Residence for Liar {
             into.insert(slot);
         }
         self.stir();
+        self.push();
     }
 
     fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet) {
@@ -231,7 +362,7 @@ impl Residence for Liar {
         if !self.honest && self.random.percent(15) {
             pinned.extend(self.random.pick(window));
         }
-        if !pinned.is_empty() && !self.retracts_blindly {
+        if !pinned.is_empty() && self.broken != Some(Broken::RetractsBlindly) {
             return Err(Pinned(pinned));
         }
         for slot in window {
@@ -247,6 +378,14 @@ impl Residence for Liar {
     }
 
     fn free(&mut self, slot: SlotNumber, next_generation: u64) {
+        let granted = self.pages.granted().get(&slot).copied().filter(|_| !self.reserved.contains(&slot));
+        if let Some((generation, _)) = granted {
+            if next_generation <= generation {
+                self.crimes.push(format!("{slot:?} keeps its generation {generation}"));
+            }
+            self.truth.freed(slot, generation);
+            return self.pages.free(slot, next_generation);
+        }
         if self.pages.is_claimed(slot) {
             self.crimes.push(format!("{slot:?} was freed under a claim"));
         }
@@ -262,7 +401,10 @@ impl Residence for Liar {
     }
 
     fn leave(&mut self, client: ClientId) {
-        let claims = self.pages.claims().filter(|(whose, ..)| *whose == client).count();
+        // What it claims of a slot that was taken back in the meantime is no claim.
+        let mut claimed = SlotSet::new(self.slots);
+        self.pages.pinned_by(client, &mut claimed);
+        let claims = claimed.members().len();
         if self.alive.contains_key(&client) && claims > 0 {
             self.crimes.push(format!("{client:?} lives, and its {claims} claims were forgotten"));
         }

@@ -1,6 +1,6 @@
 //! One run: random clients, the core, and shared memory that lies; the promises are checked after every event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plasmad_core::effect::Got;
 use plasmad_core::{
@@ -9,18 +9,18 @@ use plasmad_core::{
 use plasmad_wire::limits::FOREVER;
 use plasmad_wire::{Extent, Handle, ObjectId, Pin, Role};
 
-use super::liar::{Liar, unheard};
+use super::liar::{Broken, Liar, unheard};
 use super::listeners::Listeners;
 use super::turmoil::{Seen, Surprise, Turmoil};
-use crate::support::{Checked, Violation, Workload, ensure, guarded};
+use crate::support::{At, Checked, Then, Violation, Workload, ensure, guarded};
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
     /// Nothing.
     None,
-    /// Retractions don't look for claims.
-    RetractsBlindly,
+    /// Shared memory.
+    Memory(Broken),
     /// Every answer at a deadline is lost.
     LosesExpired,
     /// The processes of closed connections are dead to the core.
@@ -39,14 +39,16 @@ pub(super) enum Fault {
     MistakesConnections,
     /// What a lease claims is forgotten at once.
     ForgetsLeases,
+    /// A client whose ring makes no sense is taken for dead.
+    BuriesLiars,
 }
 
 /// Runs so many events; the seed decides all of them. Tells which situations it met.
-pub(super) fn run(seed: u64, events: u64, fault: Fault) -> Checked<Seen> {
+pub(super) fn run(seed: u64, events: u64, fault: Fault) -> Checked<[Seen; 2]> {
     let mut simulator = Simulator::new(seed, fault);
     let result = guarded(|| simulator.run(events));
     result
-        .map(|()| simulator.turmoil.seen)
+        .map(|()| [simulator.turmoil.seen, simulator.liar.seen])
         .map_err(|violation| Violation(format!("PLASMAD_SEED={seed}, event {}: {violation:?}", simulator.count)))
 }
 
@@ -66,8 +68,8 @@ struct Simulator {
     /// What the process that forks holds.
     forking: Held,
     forks: u64,
-    /// Where clients write.
-    unsealed: BTreeMap<(u32, u64), (ClientId, Extent)>,
+    /// What gets and waits among them need: how many of which.
+    needs: BTreeMap<(ClientId, u64), (usize, Vec<ObjectId>)>,
     /// What the last abort gives up when it succeeds.
     aborting: Vec<Handle>,
     now: Nanos,
@@ -87,11 +89,10 @@ impl Simulator {
             when_full,
             upkeep: Upkeep::NONE,
         };
-        let mut liar = Liar::new(seed, SLOTS, PIN_WORDS);
-        liar.retracts_blindly = fault == Fault::RetractsBlindly;
+        let broken = if let Fault::Memory(broken) = fault { Some(broken) } else { None };
         Self {
             store: Store::new(config),
-            liar,
+            liar: Liar::new(seed, SLOTS, PIN_WORDS, broken),
             listeners: Listeners::default(),
             workload: Workload::new(seed, CAPACITY_BYTES),
             turmoil: Turmoil::new(seed),
@@ -101,7 +102,7 @@ impl Simulator {
             inherited: BTreeMap::new(),
             forking: BTreeMap::new(),
             forks: 0,
-            unsealed: BTreeMap::new(),
+            needs: BTreeMap::new(),
             aborting: Vec::new(),
             now: 0,
             count: 0,
@@ -113,6 +114,7 @@ impl Simulator {
             for (client, pin) in self.liar.stir() {
                 self.workload.has_pinned(client, pin);
             }
+            self.clients_push()?;
             self.surprise()?;
             let step = self.workload.step(self.store.next_deadline());
             if matches!(&step.event, Event::Asked { client, .. } | Event::Cancelled { client, .. } if self.liar.dead.contains(client))
@@ -133,6 +135,44 @@ impl Simulator {
         self.everybody_leaves()
     }
 
+    /// Clients go on by themselves; whoever waits for what they put hears of it, because they ring.
+    fn clients_push(&mut self) -> Checked {
+        self.liar.push();
+        for client in std::mem::take(&mut self.liar.rang) {
+            self.liar.seen.rings += 1;
+            self.workload.rings(client);
+        }
+        for (client, handle, id) in self.workload.take_for_ring() {
+            self.liar.pushers.will_end(client, handle, id);
+        }
+        if let Some((client, handle)) = self.liar.pushers.give_away() {
+            self.workload.has_created(client, handle);
+        }
+        let all: Vec<ClientId> = self.liar.alive.keys().copied().collect();
+        all.into_iter().for_each(|client| self.workload.has_begun(client, self.liar.pushers.begun(client)));
+        self.workload.may_await(self.liar.pushers.next_told());
+        self.nobody_waits_unheard()
+    }
+
+    /// No get waits for what is there, or told of, when nothing is on its way that would tell the store.
+    fn nobody_waits_unheard(&self) -> Checked {
+        let asks = |at: At| matches!(at, At::Told(_, Then::There(_)) | At::LetGo(Then::There(_)));
+        if self.workload.is_ringing() || self.liar.pushers.all_hands().any(|(_, hand)| asks(hand.at)) {
+            return Ok(());
+        }
+        // Those who died before they could ring are heard of; those who are not connected can't.
+        let can_ring =
+            |client: &ClientId| self.liar.alive.get(client) == Some(&true) && !self.liar.dead.contains(client);
+        let told = self.liar.truth.sealed_ids().filter(|(client, _)| can_ring(client)).map(|(_, id)| id);
+        let told: BTreeSet<ObjectId> = told.collect();
+        let waits = |ids: &[ObjectId]| ids.iter().any(|id| told.contains(id));
+        let there = self.needs.values().find(|(count, ids)| {
+            waits(ids) && ids.iter().filter(|id| told.contains(id) || self.liar.is_visible(**id)).count() >= *count
+        });
+        ensure!(there.is_none(), "nobody rang for {there:?}");
+        Ok(())
+    }
+
     /// Something out of turn, now and then.
     fn surprise(&mut self) -> Checked {
         match self.turmoil.surprise(&mut self.liar) {
@@ -145,7 +185,7 @@ impl Simulator {
             }
             Surprise::Reconnects(client) => {
                 let holds = self.liar.pages.claims().any(|(whose, ..)| whose == client);
-                let holds = holds || self.unsealed.values().any(|(whose, _)| *whose == client);
+                let holds = holds || self.liar.truth.owned.values().any(|owned| owned.client == client);
                 let Some((new, joins)) = self.workload.comes_again(client) else { return Ok(()) };
                 self.turmoil.seen.reconnections_with_claims += u64::from(holds);
                 self.turmoil.leaves(client);
@@ -178,22 +218,24 @@ impl Simulator {
 
     /// What a process pins, and where it writes.
     fn held_by(&self, client: ClientId) -> Held {
-        let claims = self.liar.pages.claims().filter(|(whose, ..)| *whose == client);
+        // What it claims to put something is let go of at any moment, also while it forks.
+        let is_held =
+            |claim: &(ClientId, u32, Handle)| claim.0 == client && !self.liar.pushers.claims(claim.0, claim.1);
+        let claims = self.liar.pages.claims().filter(is_held);
         let pinned = claims.filter_map(|(_, _, Handle { slot, generation })| {
             let record = self.liar.index.get(&plasmad_core::SlotNumber(slot))?.record;
             (record.generation == generation).then_some(((slot, generation), record.extent))
         });
-        let unsealed = self.unsealed.iter().filter(|(_, (whose, _))| *whose == client);
-        pinned.chain(unsealed.map(|(handle, (_, extent))| (*handle, *extent))).collect()
+        pinned.chain(self.liar.truth.unsealed_of(client)).collect()
     }
 
     /// What was held before and still is was held when the children began.
     fn note_lease(&mut self, client: ClientId, lease: ClientId) {
         let (mut held, still) = (std::mem::take(&mut self.forking), self.held_by(client));
         held.retain(|handle, _| still.contains_key(handle));
-        let writes = held.keys().any(|handle| self.unsealed.contains_key(handle));
-        self.turmoil.seen.forks_with_unsealed += u64::from(writes);
-        self.turmoil.seen.forks_with_pins += u64::from(held.keys().any(|handle| !self.unsealed.contains_key(handle)));
+        let owned = &self.liar.truth.owned;
+        self.turmoil.seen.forks_with_unsealed += u64::from(held.keys().any(|handle| owned.contains_key(handle)));
+        self.turmoil.seen.forks_with_pins += u64::from(held.keys().any(|handle| !owned.contains_key(handle)));
         self.inherited.insert(lease, (client, held));
         self.liar.alive.insert(lease, false);
         if self.fault == Fault::ForgetsLeases {
@@ -207,24 +249,35 @@ impl Simulator {
         seen.deaths_with_pins += u64::from(self.liar.pages.claims().any(|(whose, ..)| whose == client));
         seen.leases_outlived += u64::from(self.inherited.values().any(|(from, _)| *from == client));
         seen.deaths_with_waits += u64::from(self.open.keys().any(|(whose, _)| *whose == client));
-        seen.deaths_with_unsealed += u64::from(self.unsealed.values().any(|(whose, _)| *whose == client));
+        seen.deaths_with_unsealed += u64::from(self.liar.truth.owned.values().any(|owned| owned.client == client));
     }
 
     fn happens(&mut self, event: Event) -> Checked {
         self.count += 1;
+        self.aborting.clear();
         match &event {
-            Event::ClientJoined { client, .. } => {
+            Event::ClientJoined { client, pushes, .. } => {
                 self.liar.alive.insert(*client, true);
+                if *pushes {
+                    self.liar.pushers.join(*client);
+                }
             }
             Event::Asked { client, tag, verb } => {
                 if self.open.contains_key(&(*client, tag.number)) {
                     return Ok(());
                 }
                 self.open.insert((*client, tag.number), self.deadline(verb));
-                self.aborting = if let Verb::Abort { handles } = verb { handles.clone() } else { Vec::new() };
+                match verb {
+                    Verb::Abort { handles } => self.aborting.clone_from(handles),
+                    Verb::Create { objects, .. } => self.liar.truth.note_asked(objects.iter().map(|wanted| wanted.id)),
+                    Verb::Get { ids, .. } => _ = self.needs.insert((*client, tag.number), (ids.len(), ids.clone())),
+                    Verb::Wait { count, ids, .. } => {
+                        self.needs.insert((*client, tag.number), (*count as usize, ids.clone()));
+                    }
+                    _ => {}
+                }
             }
             Event::ConnectionClosed { client } => {
-                self.open.retain(|(whose, _), _| whose != client);
                 self.liar.alive.entry(*client).and_modify(|connected| *connected = false);
             }
             Event::ClientGone { client } => {
@@ -233,13 +286,14 @@ impl Simulator {
                 }
                 self.liar.leases.remove(client);
                 self.liar.dead.remove(client);
-                self.open.retain(|(whose, _), _| whose != client);
                 self.liar.alive.remove(client);
-                self.unsealed.retain(|_, (whose, _)| whose != client);
+                self.liar.pushers.end(*client);
+                self.liar.truth.gone(*client);
             }
             Event::Cancelled { .. } | Event::Rung | Event::ErrandDone { .. } | Event::Tick => {}
         }
         let mut effects = Vec::new();
+        self.liar.truth.before_event(&self.aborting);
         self.store.handle(self.now, self.distorted(event.clone()), &mut self.liar, &mut effects);
         self.liar.pages.take_calls();
         if matches!(event, Event::Tick) {
@@ -256,6 +310,11 @@ impl Simulator {
         let heard = self.turmoil.arrive(&mut self.liar, false)?;
         self.workload.told(&heard);
         let checked = effects.into_iter().try_for_each(|effect| self.check_effect(&event, effect));
+        // What rings told may have answered those who leave.
+        if let Event::ConnectionClosed { client } | Event::ClientGone { client } = &event {
+            self.open.retain(|(whose, _), _| whose != client);
+            self.needs.retain(|(whose, _), _| whose != client);
+        }
         let checked = checked.and_then(|()| self.check_promises(&event));
         checked.map_err(|violation| Violation(format!("{}\n   after {event:?}", violation.0)))
     }
@@ -275,6 +334,9 @@ impl Simulator {
                 Event::ClientGone { client }
             }
             (Fault::HidesDeaths, Event::ClientGone { .. }) => Event::Tick,
+            (Fault::BuriesLiars, Event::ConnectionClosed { client }) if self.liar.truth.liars.contains(&client) => {
+                Event::ClientGone { client }
+            }
             (Fault::MistakesConnections, Event::Asked { client, tag, verb }) => {
                 Event::Asked { client: self.before.get(&client).copied().unwrap_or(client), tag, verb }
             }
@@ -302,19 +364,28 @@ impl Simulator {
     }
 
     fn check_effect(&mut self, event: &Event, effect: Effect) -> Checked {
-        let Effect::Reply { client, tag, reply } = effect else { return Ok(()) };
+        let (client, tag, reply) = match effect {
+            Effect::Reply { client, tag, reply } => (client, tag, reply),
+            Effect::Expel { client, why } => {
+                ensure!(self.liar.truth.liars.contains(&client), "{client:?} never lied, and is disconnected: {why}");
+                return Ok(());
+            }
+            Effect::Forget { client } => {
+                // Nobody looks at its page any more, whatever it does there.
+                self.liar.pushers.end(client);
+                return Ok(());
+            }
+            Effect::Populate(_) | Effect::GiveBack(_) => return Ok(()),
+        };
+        self.needs.remove(&(client, tag.number));
         let known = self.open.remove(&(client, tag.number)).is_some();
         ensure!(known, "{client:?} has an answer too many, to {}: {reply:?}", tag.number);
         match reply {
             Reply::Created(made) => {
-                for (handle, extent) in made {
-                    self.unsealed.insert((handle.slot, handle.generation), (client, extent));
-                }
+                made.into_iter().for_each(|(handle, extent)| self.liar.truth.note_created(client, handle, extent));
             }
             Reply::Done(_) if matches!(event, Event::Asked { tag: asked, .. } if *asked == tag) => {
-                for handle in std::mem::take(&mut self.aborting) {
-                    self.unsealed.remove(&(handle.slot, handle.generation));
-                }
+                std::mem::take(&mut self.aborting).into_iter().for_each(|handle| self.liar.truth.note_aborted(handle));
             }
             // Answered again when it is cancelled.
             Reply::Subscribed => {
@@ -328,7 +399,7 @@ impl Simulator {
             }
             Reply::Refused(Refusal::NotHeld(handle)) => {
                 let former = self.before.get(&client).copied();
-                let theirs = self.unsealed.get(&(handle.slot, handle.generation)).map(|(whose, _)| *whose);
+                let theirs = self.liar.truth.owned.get(&(handle.slot, handle.generation)).map(|owned| owned.client);
                 let pins = || self.liar.pages.claims().any(|(whose, _, it)| Some(whose) == former && it == handle);
                 let foreign = former.is_some() && (theirs == former || pins());
                 self.turmoil.seen.foreign_claims_refused += u64::from(foreign);
@@ -352,7 +423,9 @@ impl Simulator {
     }
 
     fn check_promises(&mut self, event: &Event) -> Checked {
-        ensure!(self.liar.crimes.is_empty(), "{:?}", self.liar.crimes);
+        let crimes = (&self.liar.crimes, &self.liar.truth.crimes);
+        ensure!(crimes.0.is_empty() && crimes.1.is_empty(), "{crimes:?}");
+        self.liar.truth.after_event()?;
         let late = |deadline: Option<Nanos>| deadline.is_some_and(|deadline| deadline <= self.now);
         match event {
             Event::Tick => {
@@ -370,17 +443,14 @@ impl Simulator {
 
     /// Nobody's bytes lie on anybody else's: objects with memory, where clients write, and what children inherited.
     fn check_extents(&mut self) -> Checked {
-        for handle in self.liar.published.drain(..) {
-            self.unsealed.remove(&(handle.slot, handle.generation));
-        }
         let inherited =
             self.inherited.values().flat_map(|(_, held)| held.iter().map(|(handle, extent)| (*handle, *extent)));
-        let unsealed = self.unsealed.iter().map(|(handle, (_, extent))| (*handle, *extent));
+        let owned = self.liar.truth.owned.iter().map(|(handle, owned)| (*handle, owned.extent));
         let sealed = self.liar.index.iter().map(|(slot, shown)| {
             let record = &shown.record;
             ((slot.0, record.generation), record.extent)
         });
-        let all: Held = inherited.chain(unsealed).chain(sealed).collect();
+        let all: Held = inherited.chain(owned).chain(sealed).collect();
         let mut extents: Vec<Extent> = all.into_values().collect();
         extents.retain(|extent| extent.bytes > 0);
         extents.sort_by_key(|extent| extent.offset);

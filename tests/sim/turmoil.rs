@@ -42,11 +42,29 @@ pub(super) struct Seen {
     pub(super) forks_refused: u64,
     /// What children had inherited outlived their parent.
     pub(super) leases_outlived: u64,
+    /// A slot was claimed when it was to be taken back.
+    pub(super) claimed_and_taken_back: u64,
+    /// By a process that stood still.
+    pub(super) stopped_and_taken_back: u64,
+    /// A slot was told of when it was to be taken back.
+    pub(super) told_and_taken_back: u64,
+    /// Something was told between the mark and the reading of the ring.
+    pub(super) told_while_taken_back: u64,
+    /// A claim came to nothing: the slot was being taken back, or its client changed its mind.
+    pub(super) claims_let_go: u64,
+    /// A process died between its claim and what it would have told.
+    pub(super) deaths_before_telling: u64,
+    /// A process died behind that, before it could ring.
+    pub(super) deaths_after_telling: u64,
+    /// A client rang.
+    pub(super) rings: u64,
+    /// A client told what cannot be.
+    pub(super) lies: u64,
 }
 
 impl Seen {
     /// The situations of several runs, by name.
-    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 13] {
+    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 22] {
         let total = |count: fn(&Self) -> u64| runs.iter().map(count).sum::<u64>();
         [
             ("deaths in a scan", total(|seen| seen.deaths_in_a_scan)),
@@ -62,6 +80,15 @@ impl Seen {
             ("forks with unsealed objects", total(|seen| seen.forks_with_unsealed)),
             ("forks refused", total(|seen| seen.forks_refused)),
             ("leases that outlived their client", total(|seen| seen.leases_outlived)),
+            ("claimed and taken back", total(|seen| seen.claimed_and_taken_back)),
+            ("stopped and taken back", total(|seen| seen.stopped_and_taken_back)),
+            ("told and taken back", total(|seen| seen.told_and_taken_back)),
+            ("told while taken back", total(|seen| seen.told_while_taken_back)),
+            ("claims let go", total(|seen| seen.claims_let_go)),
+            ("deaths before telling", total(|seen| seen.deaths_before_telling)),
+            ("deaths after telling", total(|seen| seen.deaths_after_telling)),
+            ("rings", total(|seen| seen.rings)),
+            ("lies", total(|seen| seen.lies)),
         ]
     }
 }
@@ -103,6 +130,10 @@ impl Turmoil {
     /// What happens before the next event.
     pub(super) fn surprise(&mut self, liar: &mut Liar) -> Surprise {
         liar.one_dies |= self.random.percent(1);
+        if self.random.percent(3) {
+            let all: Vec<ClientId> = liar.alive.keys().copied().collect();
+            liar.pushers.stopped = self.random.pick(&all).copied().into_iter().collect();
+        }
         let dead: Vec<ClientId> = liar.dead.iter().copied().collect();
         let living = liar.able_to_pin();
         let leases: Vec<ClientId> = liar.leases.iter().copied().collect();

@@ -32,6 +32,8 @@ pub(crate) struct Pages {
     /// What clients tell at the very moment the store begins to wait for an object, or marks a client's slots.
     told_when_expected: Vec<(ClientId, Entry)>,
     told_when_revoked: Vec<(ClientId, Entry)>,
+    /// Some of these rang.
+    rang: bool,
 }
 
 /// A change the core made, scans and pins left out.
@@ -47,6 +49,12 @@ pub(crate) enum Call {
     Doom(SlotNumber),
     /// A slot's memory is free; its next generation.
     Free(SlotNumber, u64),
+    /// Slots were handed to a client.
+    Grant(ClientId, Vec<Grant>),
+    /// A client's slots were marked as being taken back.
+    Revoke(ClientId, Vec<SlotNumber>),
+    /// A slot stays with its client.
+    Keep(SlotNumber),
     /// A client's claims are void.
     Leave(ClientId),
 }
@@ -79,6 +87,7 @@ impl Pages {
             unpins_when_wanted: false,
             told_when_expected: Vec::new(),
             told_when_revoked: Vec::new(),
+            rang: false,
         }
     }
 
@@ -101,16 +110,36 @@ impl Pages {
     /// when its page is full.
     pub(crate) fn take_grant(&mut self, client: ClientId) -> Option<(Grant, Option<u32>)> {
         loop {
-            let grant = self.handed.get_mut(&client)?.pop_front()?;
+            let grant = self.next_handed(client)?;
             if self.is_granted(&grant) {
                 return Some((grant, self.pin(client, grant.slot, grant.generation)));
             }
         }
     }
 
+    /// A client takes the next slot it was handed, whether or not it is its own still.
+    pub(crate) fn next_handed(&mut self, client: ClientId) -> Option<Grant> {
+        self.handed.get_mut(&client)?.pop_front()
+    }
+
     /// A slot is handed out, and nobody takes it back.
     pub(crate) fn is_granted(&self, grant: &Grant) -> bool {
         self.granted.get(&grant.slot) == Some(&(grant.generation, false))
+    }
+
+    /// All slots that were handed out and are no sealed objects, by their generation; whether they are being taken back.
+    pub(crate) fn granted(&self) -> &BTreeMap<SlotNumber, (u64, bool)> {
+        &self.granted
+    }
+
+    /// A slot is shown as being taken back.
+    pub(crate) fn mark(&mut self, slot: SlotNumber) {
+        self.granted.entry(slot).and_modify(|(_, revoking)| *revoking = true);
+    }
+
+    /// How many wait for each id.
+    pub(crate) fn expected(&self) -> &BTreeMap<ObjectId, u32> {
+        &self.expected
     }
 
     /// Somebody waits for this id, so whoever puts it rings.
@@ -123,7 +152,8 @@ impl Pages {
         self.unpins_when_wanted = true;
     }
 
-    /// A client tells this just before the store asks to be told of what somebody begins to wait for: without a sound.
+    /// A client tells this, and lets go of its slot, just before the store asks to be told of what somebody begins to
+    /// wait for: without a sound.
     pub(crate) fn tell_when_expected(&mut self, client: ClientId, entry: Entry) {
         self.told_when_expected.push((client, entry));
     }
@@ -174,6 +204,26 @@ impl Pages {
         }
     }
 
+    /// What was to be told at a moment that has not come.
+    pub(crate) fn take_untold(&mut self) -> Vec<(ClientId, Entry)> {
+        let mut untold = std::mem::take(&mut self.told_when_expected);
+        untold.append(&mut self.told_when_revoked);
+        untold
+    }
+
+    /// Somebody who told something at such a moment rang.
+    pub(crate) fn take_rang(&mut self) -> bool {
+        std::mem::take(&mut self.rang)
+    }
+
+    fn tell_and_let_go(&mut self, client: ClientId, entry: Entry) {
+        self.tell(client, entry);
+        if let Entry::Put(handle, named) | Entry::Create(handle, named) = entry {
+            self.let_go(client, handle);
+            self.rang |= self.wanted || self.is_expected(named.id);
+        }
+    }
+
     /// A client clears its claims on what it was handed.
     pub(crate) fn let_go(&mut self, client: ClientId, handle: Handle) {
         let words = self.claims.get_mut(&client).into_iter().flatten();
@@ -204,29 +254,26 @@ impl Residence for Pages {
     fn grant(&mut self, client: ClientId, grants: &[Grant]) {
         self.granted.extend(grants.iter().map(|grant| (grant.slot, (grant.generation, false))));
         self.handed.entry(client).or_default().extend(grants);
+        self.calls.push(Call::Grant(client, grants.to_vec()));
     }
 
     fn revoke(&mut self, client: ClientId, slots: &[SlotNumber], claimed: &mut SlotSet) {
-        for slot in slots {
-            self.granted.entry(*slot).and_modify(|(_, revoking)| *revoking = true);
-        }
-        for (client, entry) in std::mem::take(&mut self.told_when_revoked) {
-            self.tell(client, entry);
-            if let Entry::Put(handle, _) | Entry::Create(handle, _) = entry {
-                self.let_go(client, handle);
-            }
-        }
+        self.calls.push(Call::Revoke(client, slots.to_vec()));
+        slots.iter().for_each(|slot| self.mark(*slot));
+        let told = std::mem::take(&mut self.told_when_revoked);
+        told.into_iter().for_each(|(client, entry)| self.tell_and_let_go(client, entry));
         self.pinned_by(client, claimed);
     }
 
     fn keep(&mut self, slot: SlotNumber) {
+        self.calls.push(Call::Keep(slot));
         self.granted.entry(slot).and_modify(|(_, revoking)| *revoking = false);
     }
 
     fn expect(&mut self, ids: &[ObjectId], expected: bool) {
         if expected {
             let told = std::mem::take(&mut self.told_when_expected);
-            told.into_iter().for_each(|(client, entry)| self.tell(client, entry));
+            told.into_iter().for_each(|(client, entry)| self.tell_and_let_go(client, entry));
         }
         for id in ids {
             let count = self.expected.entry(*id).or_default();

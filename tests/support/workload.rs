@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use plasmad_core::effect::Got;
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::{ClientId, Effect, Event, Nanos, Reply, RequestTag, Verb};
-use plasmad_wire::limits::{FOREVER, METADATA_BYTES_MAX};
+use plasmad_wire::limits::{FOREVER, GRANT_BYTES_MAX, GRANTS_MAX, METADATA_BYTES_MAX};
 use plasmad_wire::{Format, Handle, ObjectId, Pin, Role};
 
-use super::Random;
+use super::{Random, own_id};
 
 /// What happens next.
 #[derive(Clone, Debug)]
@@ -33,13 +33,31 @@ pub(crate) struct Workload {
     next_client: u64,
     next_number: u64,
     stale: Vec<Handle>,
+    /// Objects that somebody made, and nobody has deleted yet; some were evicted.
+    made: Vec<ObjectId>,
+    /// The largest hole there is.
+    hole_bytes: u64,
+    /// What a client is about to tell of.
+    awaited: Option<ObjectId>,
+    /// Clients that rang, which was not heard yet.
+    rings: u64,
+    /// Clients that are to be disconnected for what they told.
+    expelled: Vec<ClientId>,
 }
 
 /// What a client knows.
 #[derive(Default)]
 struct Known {
     closed: bool,
+    /// It may tell on a ring.
+    pushes: bool,
     unsealed: Vec<Handle>,
+    /// Objects it created over the socket and ends on its ring.
+    for_ring: Vec<(Handle, ObjectId)>,
+    /// The ids in its requests to create and, marked, to delete.
+    about: BTreeMap<u64, (bool, Vec<ObjectId>)>,
+    /// How many objects it has begun by itself.
+    begun: u64,
     pins: Vec<Pin>,
     waiting: Vec<u64>,
 }
@@ -49,7 +67,20 @@ impl Workload {
     pub(crate) fn new(seed: u64, capacity_bytes: u64) -> Self {
         let random = Random(seed);
         let (clients, stale) = (BTreeMap::new(), vec![Handle { slot: 0, generation: 0 }]);
-        Self { random, capacity_bytes, now: 0, clients, next_client: 1, next_number: 1, stale }
+        Self {
+            random,
+            capacity_bytes,
+            now: 0,
+            clients,
+            next_client: 1,
+            next_number: 1,
+            stale,
+            made: Vec::new(),
+            hole_bytes: 0,
+            awaited: None,
+            rings: 0,
+            expelled: Vec::new(),
+        }
     }
 
     /// Chooses what happens next; time may pass up to, or a little over, the next deadline.
@@ -73,7 +104,7 @@ impl Workload {
         let client = ClientId(self.next_client);
         self.next_client += 1;
         self.clients.insert(client, Known { unsealed, pins, ..Known::default() });
-        Some((client, Event::ClientJoined { client, role: Role::Writer, pushes: false }))
+        Some((client, Event::ClientJoined { client, role: Role::Writer, pushes: true }))
     }
 
     /// A client's socket is closed.
@@ -99,15 +130,68 @@ impl Workload {
         self.clients.entry(client).and_modify(|known| known.pins.push(pin));
     }
 
-    /// The clients hear their answers.
+    /// A client has created an object by itself, and ends it over the socket.
+    pub(crate) fn has_created(&mut self, client: ClientId, handle: Handle) {
+        self.clients.entry(client).and_modify(|known| known.unsealed.push(handle));
+    }
+
+    /// A client has begun so many objects by itself: others may ask for them, and delete them.
+    pub(crate) fn has_begun(&mut self, client: ClientId, count: u64) {
+        let Some(known) = self.clients.get_mut(&client) else { return };
+        self.made.extend((known.begun + 1..=count).map(|number| own_id(client, number)));
+        known.begun = count;
+    }
+
+    /// So much is free in one piece: somebody may well take most of it.
+    pub(crate) fn may_fill(&mut self, hole_bytes: u64) {
+        self.hole_bytes = hole_bytes;
+    }
+
+    /// A client is about to tell of an object: somebody may well wait for it.
+    pub(crate) fn may_await(&mut self, id: Option<ObjectId>) {
+        self.awaited = id;
+    }
+
+    /// A client rings, if it is connected.
+    pub(crate) fn rings(&mut self, client: ClientId) {
+        self.rings += u64::from(self.clients.get(&client).is_some_and(|known| !known.closed));
+    }
+
+    /// Somebody rang while the store was at work.
+    pub(crate) fn rings_late(&mut self) {
+        self.rings += 1;
+    }
+
+    /// Somebody rang, and the store has not heard it.
+    pub(crate) fn is_ringing(&self) -> bool {
+        self.rings > 0
+    }
+
+    /// Objects created over the socket that their clients end on their rings.
+    pub(crate) fn take_for_ring(&mut self) -> Vec<(ClientId, Handle, ObjectId)> {
+        let all = self.clients.iter_mut();
+        all.flat_map(|(client, known)| known.for_ring.drain(..).map(|(handle, id)| (*client, handle, id))).collect()
+    }
+
+    /// The clients hear their answers; whoever told what cannot be is disconnected soon.
     pub(crate) fn told(&mut self, effects: &[Effect]) {
         for effect in effects {
+            if let Effect::Expel { client, .. } = effect {
+                self.expelled.push(*client);
+            }
             let Effect::Reply { client, tag, reply } = effect else { continue };
             let Some(known) = self.clients.get_mut(client) else { continue };
             known.waiting.retain(|number| *number != tag.number);
+            let (deletes, ids) = known.about.remove(&tag.number).unwrap_or_default();
+            if matches!(reply, Reply::Refused(_)) == deletes {
+                self.made.extend(&ids);
+            }
             match reply {
                 // Answered, and yet to be cancelled like what waits.
                 Reply::Subscribed => known.waiting.push(tag.number),
+                Reply::Created(made) if known.pushes && self.random.percent(30) => {
+                    known.for_ring.extend(made.iter().map(|(handle, _)| *handle).zip(ids));
+                }
                 Reply::Created(made) => known.unsealed.extend(made.iter().map(|(handle, _)| *handle)),
                 Reply::Got { objects, .. } => known.pins.extend(objects.iter().filter_map(|it| match it {
                     Got::Pinned(pin, _) => Some(*pin),
@@ -119,19 +203,29 @@ impl Workload {
     }
 
     fn event(&mut self, deadline: Option<Nanos>) -> Event {
+        if self.rings > 0 && self.random.percent(50) {
+            self.rings -= 1;
+            return Event::Rung;
+        }
+        if !self.expelled.is_empty() && self.random.percent(50) {
+            let client = self.expelled.remove(0);
+            return self.closes(client);
+        }
         let open: Vec<ClientId> = self.clients.iter().filter(|it| !it.1.closed).map(|it| *it.0).collect();
         let Some(client) = self.random.pick(&open).copied().filter(|_| !self.random.percent(1)) else {
             return self.somebody_comes_or_goes();
         };
         let verb = match self.random.below(100) {
-            0..20 => self.create(),
-            20..34 => self.seal_or_abort(client),
-            34..50 => Verb::Get { timeout_ns: self.timeout(), partial: self.random.percent(30), ids: self.ids() },
-            50..59 => self.release(client),
-            59..67 => self.create(),
-            67..73 => Verb::Delete { ids: self.ids() },
-            73..76 => Verb::Contains { ids: self.ids() },
-            76..81 => {
+            0..18 => self.create(),
+            18..22 => self.grant(),
+            22..35 => self.seal_or_abort(client),
+            35..49 => Verb::Get { timeout_ns: self.timeout(), partial: self.random.percent(30), ids: self.ids() },
+            49..58 => self.release(client),
+            58..66 => self.create(),
+            66..69 => self.grant(),
+            69..75 => Verb::Delete { ids: self.ids_to_delete() },
+            75..77 => Verb::Contains { ids: self.ids() },
+            77..81 => {
                 let ids = self.ids();
                 Verb::Wait { timeout_ns: self.timeout(), count: self.random.below(ids.len() as u64 + 2) as u32, ids }
             }
@@ -144,6 +238,14 @@ impl Workload {
             _ => return self.time_passes(deadline),
         };
         let number = self.number(client);
+        let about = match &verb {
+            Verb::Create { objects, .. } => Some((false, objects.iter().map(|wanted| wanted.id).collect())),
+            Verb::Delete { ids } => Some((true, ids.clone())),
+            _ => None,
+        };
+        if let Some(about) = about {
+            self.clients.entry(client).and_modify(|known| drop(known.about.insert(number, about)));
+        }
         Event::Asked { client, tag: RequestTag { number, kind: 7, silent: false }, verb }
     }
 
@@ -153,9 +255,10 @@ impl Workload {
         let Some(client) = leaving else {
             let client = ClientId(self.next_client);
             self.next_client += 1;
-            self.clients.insert(client, Known::default());
             let role = if self.random.percent(15) { Role::Reader } else { Role::Writer };
-            return Event::ClientJoined { client, role, pushes: false };
+            let pushes = self.random.percent(85);
+            self.clients.insert(client, Known { pushes, ..Known::default() });
+            return Event::ClientJoined { client, role, pushes };
         };
         if self.random.percent(50) {
             self.clients.entry(client).and_modify(|known| known.closed = true);
@@ -169,7 +272,9 @@ impl Workload {
         if self.random.percent(20) {
             return Event::Rung;
         }
-        if let Some(deadline) = deadline.filter(|_| self.random.percent(70)) {
+        if self.random.percent(3) {
+            self.now += IDLE_NS;
+        } else if let Some(deadline) = deadline.filter(|_| self.random.percent(70)) {
             self.now = self.now.max(deadline + self.random.below(3) * 500);
         }
         Event::Tick
@@ -214,6 +319,20 @@ impl Workload {
         let format = if self.random.percent(10) { Format::Arrow } else { Format::Raw };
         let evictable = self.random.percent(50);
         Wanted { id: self.id(), data_bytes, metadata_bytes, format, evictable, payload }
+    }
+
+    /// Most clients ask for few small ones.
+    fn grant(&mut self) -> Verb {
+        let bytes = match self.random.below(40) {
+            0 => 0,
+            1 => GRANT_BYTES_MAX + 1,
+            2 => 1 + self.random.below(GRANT_BYTES_MAX),
+            3..6 => 1 + self.random.below(64 * 1024),
+            6..16 => 1 + self.random.below(self.capacity_bytes / 256),
+            _ => 1 + self.random.below(2000),
+        };
+        let count = if self.random.percent(2) { GRANTS_MAX + 1 } else { self.random.below(9) as u32 };
+        Verb::Grant { bytes, count }
     }
 
     fn seal_or_abort(&mut self, client: ClientId) -> Verb {
@@ -264,16 +383,50 @@ impl Workload {
     }
 
     fn ids(&mut self) -> Vec<ObjectId> {
+        if let Some(awaited) = self.awaited.filter(|_| self.random.percent(25)) {
+            return vec![awaited];
+        }
         let count = if self.random.percent(60) { 1 } else { self.random.below(5) };
         (0..count).map(|_| self.id()).collect()
     }
 
+    /// Any; or, in two of three stretches of time, some that were made: else the table would be full most of the time,
+    /// and the arena never.
+    fn ids_to_delete(&mut self) -> Vec<ObjectId> {
+        if (self.next_number / STRETCH).is_multiple_of(3) || self.random.percent(20) {
+            return self.ids();
+        }
+        let count = self.random.below(9).min(self.made.len() as u64);
+        (0..count).map(|_| self.made.swap_remove(self.random.below(self.made.len() as u64) as usize)).collect()
+    }
+
     fn id(&mut self) -> ObjectId {
+        if let Some(awaited) = self.awaited.filter(|_| self.random.percent(2)) {
+            return awaited;
+        }
+        if self.random.percent(12)
+            && let Some(id) = self.id_of_somebody()
+        {
+            return id;
+        }
         let ids = if self.random.percent(50) { HOT_IDS } else { IDS };
         ObjectId::from_slice(&[1 + self.random.below(ids) as u8, 0xaa]).expect("two bytes are an id")
     }
 
+    /// Of an object that a client has begun lately by itself, or is about to begin.
+    fn id_of_somebody(&mut self) -> Option<ObjectId> {
+        let all: Vec<(ClientId, u64)> = self.clients.iter().map(|(client, known)| (*client, known.begun)).collect();
+        let (client, begun) = *self.random.pick(&all)?;
+        let next = if self.random.percent(60) { begun + 1 } else { (begun + self.random.below(3)).saturating_sub(1) };
+        Some(own_id(client, next))
+    }
+
     fn bytes(&mut self) -> u64 {
+        // The smaller the piece, the more likely: else the arena would never be full.
+        let often = if self.hole_bytes < 128 * 1024 { 40 } else { 8 };
+        if self.hole_bytes > 0 && self.random.percent(often) {
+            return self.hole_bytes - self.random.below(self.hole_bytes.min(3000));
+        }
         let most = match self.random.below(20) {
             0 => 1,
             1..10 => 1000,
@@ -292,6 +445,12 @@ impl Workload {
 }
 
 const CLIENTS_MAX: usize = 5;
+
+/// How many requests go by before more, or fewer, objects are deleted.
+const STRETCH: u64 = 300;
+
+/// Who tells nothing for so long gives back what it was handed.
+const IDLE_NS: Nanos = 1_000_000_000;
 
 /// Few, so that requests meet.
 const HOT_IDS: u64 = 12;

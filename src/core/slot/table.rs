@@ -121,6 +121,13 @@ impl SlotTable {
         claimed.map_or(0, |object| object.extent.bytes)
     }
 
+    /// What a client's claim on a slot that it was granted keeps in place; anybody else's keeps nothing there.
+    pub fn granted_bytes(&self, slot: SlotNumber, client: ClientId) -> u64 {
+        let claimed = self.slots.get(slot.0 as usize);
+        let claimed = claimed.filter(|object| object.state == State::Granted && object.creator == client);
+        claimed.map_or(0, |object| object.extent.bytes)
+    }
+
     /// How many more objects the table takes.
     pub fn vacancies(&self) -> usize {
         self.free.len() + (self.slots_max as usize - self.slots.len())

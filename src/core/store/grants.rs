@@ -299,14 +299,13 @@ impl Store {
         let extent = self.shorten(granted, bytes);
         self.slots.name(slot, named, extent, now);
         self.totals.creates += 1;
-        // The first in line may wait for room under this very id.
+        // The first in line may wait for what it leaves, or to be told that this id is taken.
         self.room_changed |= !self.creates.is_empty();
         Ok(true)
     }
 
     fn shorten(&mut self, granted: Extent, bytes: u64) -> Extent {
         let needed = self.arena.reserved_bytes(Extent { bytes, ..granted });
-        self.room_changed |= needed < self.arena.reserved_bytes(granted);
         if bytes == 0 {
             self.arena.free(granted);
             return Extent::default();

@@ -1,6 +1,6 @@
 //! Stat, list, stats, and the numbers behind a full store. Nothing is changed here.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use plasmad_wire::limits::{HOLDERS_MAX, LIST_ITEMS_MAX};
@@ -65,32 +65,34 @@ impl Store {
         }
     }
 
-    /// Why there is no room for these, with everybody's pins.
+    /// Why there is no room for these, with everybody's pins. What is granted now could not be taken back.
     pub(super) fn shortage<R: Residence>(
         &mut self,
         turn: &mut Turn<'_, R>,
         asker: ClientId,
         objects: &[Wanted],
     ) -> Shortage {
-        let mut by_client: BTreeMap<ClientId, (u32, BTreeSet<SlotNumber>)> = BTreeMap::new();
-        let mut all = BTreeSet::new();
+        let mut by_client: BTreeMap<ClientId, (u32, BTreeMap<SlotNumber, u64>)> = BTreeMap::new();
+        let mut all = BTreeMap::new();
         turn.residence.holders(&mut |client, slot| {
-            all.insert(slot);
+            let bytes = self.slots.claimed_bytes(slot) + self.slots.granted_bytes(slot, client);
             let (pins, slots) = by_client.entry(client).or_default();
             *pins += 1;
-            slots.insert(slot);
+            slots.insert(slot, bytes);
+            all.entry(slot).and_modify(|most: &mut u64| *most = bytes.max(*most)).or_insert(bytes);
         });
-        let bytes = |slots: &BTreeSet<SlotNumber>| slots.iter().map(|slot| self.slots.claimed_bytes(*slot)).sum();
         let mut holders: Vec<Holding> = by_client
             .iter()
-            .map(|(client, (pins, slots))| Holding { client: *client, pins: *pins, bytes: bytes(slots) })
+            .map(|(client, (pins, slots))| Holding { client: *client, pins: *pins, bytes: slots.values().sum() })
             .collect();
         let pinned_by_asker = holders.iter().find(|holding| holding.client == asker).map_or(0, |it| it.bytes);
         holders.sort_by_key(|holding| core::cmp::Reverse(holding.bytes));
         holders.truncate(HOLDERS_MAX);
         Shortage {
             asked: objects.iter().fold(0, |sum: u64, it| sum.saturating_add(it.bytes().unwrap_or(u64::MAX))),
-            pinned: bytes(&all),
+            free: self.arena.free_bytes(),
+            largest_hole: self.arena.largest_hole_bytes(),
+            pinned: all.values().sum(),
             pinned_by_asker,
             holders,
             ..self.shortage_without_pins()

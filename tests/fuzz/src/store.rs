@@ -1,7 +1,9 @@
 //! The core under any sequence of events, over shared memory that tells the truth.
 //!
+//! Clients are granted slots, claim some, and tell on their rings what is true and what is not.
+//!
 //! After every event: every request has at most one answer, and one by its deadline; nothing is freed under a claim;
-//! no two objects share a byte. When all clients are gone and everything is deleted, the arena is whole. In builds
+//! no two objects, and nothing that was granted, share a byte. When all clients are gone and everything is deleted, the arena is whole. In builds
 //! with debug assertions the core checks its own records besides.
 //!
 //! The shell's side of the contract is kept: clients have numbers never used before, closed ones ask nothing, time
@@ -11,11 +13,11 @@ use std::collections::BTreeMap;
 
 use plasmad_core::effect::Got;
 use plasmad_core::event::{Payload, Wanted};
-use plasmad_core::residence::Record;
+use plasmad_core::residence::{Entry, Grant, Named, Record};
 use plasmad_core::{
     ClientId, Config, Effect, Event, Nanos, Reply, RequestTag, Residence, SlotNumber, Store, Upkeep, Verb, WhenFull,
 };
-use plasmad_wire::limits::FOREVER;
+use plasmad_wire::limits::{FOREVER, GRANT_BYTES_MAX};
 use plasmad_wire::{Extent, Format, Handle, ObjectId, Pin, Role};
 
 use crate::support::{Call, Pages, Random};
@@ -55,6 +57,14 @@ struct World {
     unsealed: BTreeMap<(u32, u64), (ClientId, Extent)>,
     /// An abort's number, and what it gives up if it succeeds.
     aborting: (u64, Vec<Handle>),
+    /// What is handed out and no sealed object: whose it is, where it lies, whether anything was told of it.
+    granted: BTreeMap<(u32, u64), (ClientId, Extent, bool)>,
+    /// Slots that clients claim, to fill them.
+    taken: Vec<(ClientId, Grant)>,
+    /// Who told what cannot be.
+    expelled: Vec<ClientId>,
+    /// Who is just going.
+    leaving: Option<ClientId>,
     /// What the index holds; whether it can be found.
     shown: BTreeMap<SlotNumber, (Record, bool)>,
     /// Handles and pins that somebody was told, right or stale.
@@ -84,6 +94,10 @@ impl World {
             open: BTreeMap::new(),
             unsealed: BTreeMap::new(),
             aborting: (0, Vec::new()),
+            granted: BTreeMap::new(),
+            taken: Vec::new(),
+            expelled: Vec::new(),
+            leaving: None,
             shown: BTreeMap::new(),
             handles: vec![Handle { slot: 0, generation: 0 }],
             pins: Vec::new(),
@@ -93,7 +107,7 @@ impl World {
 
     /// Reads one event, lets it happen, and checks.
     fn step(&mut self, bytes: &mut Bytes<'_>) {
-        let what = bytes.below(32);
+        let what = bytes.below(43);
         if self.clients.is_empty() || what == 0 && self.clients.len() < CLIENTS_MAX {
             let client = ClientId(self.next_client);
             self.next_client += 1;
@@ -105,9 +119,7 @@ impl World {
         let client = self.clients[at];
         let verb = match what {
             0 | 1 => {
-                self.closed.push(self.clients.swap_remove(at));
-                self.open.retain(|(whose, _), _| *whose != client);
-                return self.happens(Event::ConnectionClosed { client });
+                return self.closes(client);
             }
             2 => {
                 self.clients.swap_remove(at);
@@ -140,6 +152,12 @@ impl World {
             28 => Verb::Contains { ids: bytes.ids() },
             29 => Verb::Evict { bytes: bytes.size() },
             30 => Verb::Stats,
+            32..35 => Verb::Grant { bytes: bytes.size().min(GRANT_BYTES_MAX + 1), count: bytes.below(12) as u32 },
+            35..38 => return self.takes(client),
+            38 | 39 => return self.fills(bytes),
+            40 => return self.lets_go(bytes),
+            41 => return self.tells_anything(client, bytes),
+            42 => return self.happens(Event::Rung),
             _ => match bytes.below(2) {
                 0 => Verb::Stat { id: bytes.id() },
                 _ => Verb::List { cursor: bytes.below(40) as u32, limit: bytes.below(8) as u32 },
@@ -165,10 +183,20 @@ impl World {
         assert!(waits.is_none_or(|deadline| *deadline != Some(now)), "not answered at once");
     }
 
-    fn gone(&mut self, client: ClientId) {
+    fn closes(&mut self, client: ClientId) {
+        self.clients.retain(|other| *other != client);
+        self.closed.push(client);
+        self.happens(Event::ConnectionClosed { client });
         self.open.retain(|(whose, _), _| *whose != client);
+    }
+
+    fn gone(&mut self, client: ClientId) {
+        self.leaving = Some(client);
+        self.taken.retain(|(whose, _)| *whose != client);
         self.unsealed.retain(|_, (whose, _)| *whose != client);
         self.happens(Event::ClientGone { client });
+        self.leaving = None;
+        self.open.retain(|(whose, _), _| *whose != client);
         assert!(self.pages.claims().all(|(whose, ..)| whose != client), "the dead hold something");
     }
 
@@ -179,6 +207,7 @@ impl World {
             (2, _) => self.now.saturating_add(1 << bytes.below(64)),
             _ => self.now.saturating_add(bytes.below(200)),
         };
+        self.now = self.now.min(TIME_MAX);
         self.happens(Event::Tick);
         let late: Vec<_> = self.open.iter().filter(|(_, deadline)| deadline.is_some_and(|it| it <= self.now)).collect();
         assert!(late.is_empty(), "not answered in time: {late:?}");
@@ -201,6 +230,72 @@ impl World {
         }
     }
 
+    /// A client takes a slot it was handed, and claims it.
+    fn takes(&mut self, client: ClientId) {
+        if let Some((grant, Some(_))) = self.pages.take_grant(client) {
+            self.taken.push((client, grant));
+        }
+    }
+
+    /// A client tells of an object in a slot that it claims; mostly one that fits, and it mostly lets go.
+    fn fills(&mut self, bytes: &mut Bytes<'_>) {
+        let Some((client, grant)) = bytes.pick(&self.taken) else { return };
+        let handle = Handle { slot: grant.slot.0, generation: grant.generation };
+        let choice = bytes.below(16);
+        let data_bytes = match choice {
+            0 => grant.extent.bytes + 1,
+            1 => grant.extent.bytes,
+            _ => bytes.below(256).min(grant.extent.bytes),
+        };
+        let entry = if choice.is_multiple_of(3) { Entry::Create } else { Entry::Put };
+        self.tell(client, entry(handle, bytes.named(client, data_bytes)));
+        if choice != 15 {
+            self.pages.let_go(client, handle);
+            self.taken.retain(|(_, other)| (other.slot, other.generation) != (grant.slot, grant.generation));
+        }
+    }
+
+    /// A client lets go of a slot that it didn't use.
+    fn lets_go(&mut self, bytes: &mut Bytes<'_>) {
+        if let Some((client, grant)) = bytes.pick(&self.taken) {
+            self.pages.let_go(client, Handle { slot: grant.slot.0, generation: grant.generation });
+            self.taken.retain(|(_, other)| (other.slot, other.generation) != (grant.slot, grant.generation));
+        }
+    }
+
+    /// A client tells anything of any slot.
+    fn tells_anything(&mut self, client: ClientId, bytes: &mut Bytes<'_>) {
+        let granted: Vec<Handle> = self.granted.keys().map(|&(slot, generation)| Handle { slot, generation }).collect();
+        let known = if bytes.below(2) == 0 { bytes.pick(&granted) } else { bytes.pick(&self.handles) };
+        let mut handle = known.unwrap_or(Handle { slot: u32::MAX, generation: u64::MAX });
+        handle.generation = handle.generation.wrapping_add(u64::from(bytes.below(8) == 7));
+        let data_bytes = bytes.size();
+        let named = match bytes.below(4) {
+            3 => Named { id: bytes.id(), ..bytes.named(client, data_bytes) },
+            _ => bytes.named(client, data_bytes),
+        };
+        let entry = match bytes.below(8) {
+            0 => Entry::Put(handle, named),
+            1 => Entry::Create(handle, named),
+            2..5 => Entry::Seal(handle),
+            5 | 6 => Entry::Abort(handle),
+            _ => Entry::Unreadable("nonsense"),
+        };
+        self.tell(client, entry);
+    }
+
+    fn tell(&mut self, client: ClientId, entry: Entry) {
+        if let Entry::Put(handle, named) | Entry::Create(handle, named) = entry
+            && let Some((_, extent, is_told)) = self.granted.get_mut(&(handle.slot, handle.generation))
+        {
+            // If it is believed, the rest is anybody's.
+            let bytes = named.data_bytes.saturating_add(named.metadata_bytes.into());
+            (extent.bytes, *is_told) = (extent.bytes.min(bytes), true);
+            self.handles.push(handle);
+        }
+        self.pages.tell(client, entry);
+    }
+
     fn happens(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.store.handle(self.now, event, &mut self.pages, &mut effects);
@@ -211,6 +306,13 @@ impl World {
             self.hear(effect);
         }
         self.check_extents();
+        for client in std::mem::take(&mut self.expelled) {
+            *self.answers.entry("expelled").or_default() += 1;
+            // It may be that it is closed already, or gone.
+            if self.clients.contains(&client) {
+                self.closes(client);
+            }
+        }
         self.handles.drain(..self.handles.len().saturating_sub(KNOWN_MAX));
         self.pins.drain(..self.pins.len().saturating_sub(KNOWN_MAX));
     }
@@ -218,12 +320,26 @@ impl World {
     fn check_call(&mut self, call: Call) {
         match call {
             Call::Publish(slot, record) => {
+                if self.granted.remove(&(slot.0, record.generation)).is_some() {
+                    *self.answers.entry("put").or_default() += 1;
+                }
                 self.unsealed.remove(&(slot.0, record.generation));
                 let before = self.shown.insert(slot, (record, true));
                 assert!(before.is_none(), "{slot:?} was published over {before:?}");
             }
             Call::Retract(window) => window.iter().for_each(|slot| self.hide(*slot)),
             Call::Doom(slot) => self.hide(slot),
+            Call::Free(slot, next_generation) if !self.shown.contains_key(&slot) => {
+                let granted = self.granted.range((slot.0, 0)..=(slot.0, u64::MAX)).next();
+                let ((_, generation), (whose, _, is_told)) = granted.expect("only what was shown or granted is freed");
+                assert!(next_generation > *generation, "{slot:?} keeps its generation");
+                let handle = Handle { slot: slot.0, generation: *generation };
+                let is_claimed = self.pages.claims().any(|(_, _, claim)| claim == handle);
+                let may_be_freed = *is_told || Some(*whose) == self.leaving || !is_claimed;
+                assert!(may_be_freed, "{slot:?} was freed while {whose:?} claims it");
+                self.granted.remove(&(handle.slot, handle.generation));
+                *self.answers.entry("taken back").or_default() += 1;
+            }
             Call::Free(slot, next_generation) => {
                 let (record, visible) = self.shown.remove(&slot).expect("only what was published is freed");
                 assert!(!visible, "{slot:?} was freed while it was visible");
@@ -231,7 +347,17 @@ impl World {
                 let handle = Handle { slot: slot.0, generation: record.generation };
                 assert!(self.pages.claims().all(|(_, _, claim)| claim != handle), "{slot:?} was freed under a claim");
             }
-            Call::Fill { .. } | Call::Leave(_) => {}
+            Call::Grant(client, grants) => {
+                for Grant { slot, generation, extent } in grants {
+                    let before = self.granted.insert((slot.0, generation), (client, extent, false));
+                    assert!(before.is_none() && !self.shown.contains_key(&slot), "{slot:?} was granted twice");
+                }
+            }
+            Call::Keep(slot) => {
+                let granted = self.granted.range((slot.0, 0)..=(slot.0, u64::MAX)).next();
+                assert!(granted.is_some(), "{slot:?} was kept, and is nobody's");
+            }
+            Call::Fill { .. } | Call::Leave(_) | Call::Revoke(..) => {}
         }
     }
 
@@ -241,7 +367,11 @@ impl World {
     }
 
     fn hear(&mut self, effect: Effect) {
-        let Effect::Reply { client, tag, reply } = effect else { return };
+        let (client, tag, reply) = match effect {
+            Effect::Reply { client, tag, reply } => (client, tag, reply),
+            Effect::Expel { client, .. } => return self.expelled.push(client),
+            Effect::Forget { .. } | Effect::Populate(_) | Effect::GiveBack(_) => return,
+        };
         assert!(self.open.remove(&(client, tag.number)).is_some(), "an answer too many: {reply:?}");
         let name = match reply {
             Reply::Created(made) => {
@@ -279,7 +409,9 @@ impl World {
 
     fn check_extents(&self) {
         let sealed = self.shown.values().map(|(record, _)| record.extent);
-        let mut extents: Vec<Extent> = sealed.chain(self.unsealed.values().map(|(_, extent)| *extent)).collect();
+        let granted = self.granted.values().map(|(_, extent, _)| *extent);
+        let unsealed = self.unsealed.values().map(|(_, extent)| *extent);
+        let mut extents: Vec<Extent> = sealed.chain(unsealed).chain(granted).collect();
         extents.retain(|extent| extent.bytes > 0);
         extents.sort_by_key(|extent| extent.offset);
         for pair in extents.windows(2) {
@@ -298,6 +430,7 @@ impl World {
         let ids = self.shown.values().map(|(record, _)| record.id).collect();
         self.asks(client, Verb::Delete { ids });
         assert!(self.shown.is_empty() && self.unsealed.is_empty(), "left behind: {:?}", self.shown);
+        assert!(self.granted.is_empty(), "handed out to nobody: {:?}", self.granted);
         // All of the arena in one piece, and all slots: nothing else can be left.
         let all = Wanted { data_bytes: CAPACITY_BYTES, ..wanted(0) };
         let fits = self.answers.get("created").copied();
@@ -326,6 +459,17 @@ impl Bytes<'_> {
 
     fn id(&mut self) -> ObjectId {
         wanted(self.below(40) as u8).id
+    }
+
+    /// An object under an id that the client may tell of.
+    fn named(&mut self, client: ClientId, data_bytes: u64) -> Named {
+        let mut id = [0xbb; ObjectId::BYTES];
+        id[..8].copy_from_slice(&client.0.to_le_bytes());
+        id[8] = self.below(32) as u8;
+        let flags = self.below(32);
+        let metadata_bytes = if flags == 31 { 65_537 } else { (flags / 30) as u32 * 8 };
+        let (id, evictable) = (ObjectId::new(id), flags.is_multiple_of(2));
+        Named { id, data_bytes, metadata_bytes, format: Format::Raw, evictable }
     }
 
     fn ids(&mut self) -> Vec<ObjectId> {
@@ -381,8 +525,11 @@ fn wanted(id: u8) -> Wanted {
 /// Room for two objects that start on a page.
 const CAPACITY_BYTES: u64 = 5 * 512 * 1024;
 
+/// The clock's end, far enough away that whatever begins then can end.
+const TIME_MAX: Nanos = u64::MAX - (1 << 32);
+
 /// Fewer than the ids.
-const SLOTS: u32 = 24;
+const SLOTS: u32 = 40;
 
 const PIN_WORDS: usize = 6;
 
