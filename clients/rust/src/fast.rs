@@ -12,6 +12,7 @@ use plasmad_shm::page::{Entry, Grant, OwnPage};
 use plasmad_wire::ObjectId;
 
 use crate::error::{Error, Result};
+use crate::forks;
 use crate::pushing::Pushing;
 
 /// The index to read, and the page to claim and to tell in.
@@ -37,8 +38,19 @@ impl Fast {
     pub(crate) fn pin(&self, id: &ObjectId) -> std::result::Result<(u32, Place), Missed> {
         let hash = id.hash(self.index.hash_seed());
         let found = self.index.pin(id.as_bytes(), hash, &self.page, first_cell())?;
+        if forks::is_closed() {
+            return Err(self.pinned_during_fork(found.word));
+        }
         CELL.set(found.word);
         Ok((found.word, found.place))
+    }
+
+    /// A thread forks, so what is claimed now may not be handed out: as if it had been missed.
+    #[cold]
+    fn pinned_during_fork(&self, cell: u32) -> Missed {
+        let ring = self.release(cell);
+        forks::wait();
+        Missed { ring }
     }
 
     /// Gives a claim back; `true` if the daemon wants to hear of it.
@@ -65,6 +77,9 @@ impl Fast {
     /// Pins an object of this client's own, by its place.
     pub(crate) fn pin_own(&self, slot: u32, generation: u64) -> std::result::Result<u32, Missed> {
         let cell = self.index.pin_own(slot, generation, &self.page, first_cell())?;
+        if forks::is_closed() {
+            return Err(self.pinned_during_fork(cell));
+        }
         CELL.set(cell);
         Ok(cell)
     }

@@ -51,7 +51,9 @@ impl Inheritance {
     pub(crate) fn add(&self) {
         self.held.fetch_add(1, Relaxed);
         fence(SeqCst);
-        pass();
+        if is_closed() {
+            wait();
+        }
     }
 
     /// It was given back.
@@ -60,16 +62,16 @@ impl Inheritance {
     }
 }
 
-/// To be called between a claim, which fences, and handing it out.
+/// A thread forks: nothing that is claimed now may be handed out before [`wait`]. To be asked behind the claim, which
+/// fences.
 #[inline]
-pub(crate) fn pass() {
-    if IS_CLOSED.load(Relaxed) {
-        wait();
-    }
+pub(crate) fn is_closed() -> bool {
+    IS_CLOSED.load(Relaxed)
 }
 
+/// Waits until that fork is done.
 #[cold]
-fn wait() {
+pub(crate) fn wait() {
     drop(lock(&GATE));
 }
 

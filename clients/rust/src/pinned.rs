@@ -6,7 +6,6 @@ use plasmad_wire::response::GotObject;
 use plasmad_wire::value::Pin;
 use plasmad_wire::{Format, Location, ObjectId, Request};
 
-use crate::forks;
 use crate::session::Session;
 
 /// What keeps an object where it is, and where that is.
@@ -50,7 +49,6 @@ impl Session {
             self.unpin_here(cell);
             return None;
         };
-        forks::pass();
         Some(Here { cell, place, bytes })
     }
 
