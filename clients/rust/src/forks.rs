@@ -77,8 +77,7 @@ pub(crate) fn wait() {
 
 /// Looks after a session at each fork from here on.
 pub(crate) fn watch(session: &Arc<Session>) -> Result<()> {
-    at_fork(Handlers { before, in_parent, in_child })
-        .map_err(|error| Error::not_done(format!("forks can't be watched: {error}")))?;
+    at_fork(HANDLERS).map_err(|error| Error::not_done(format!("forks can't be watched: {error}")))?;
     let mut sessions = lock(&SESSIONS);
     sessions.retain(|session| session.strong_count() > 0);
     sessions.push(Arc::downgrade(session));
@@ -171,7 +170,7 @@ impl Session {
 pub(crate) struct Place(&'static Mutex<Option<Arc<Session>>>);
 
 impl Place {
-    pub(crate) fn of(session: Arc<Session>) -> Self {
+    pub(crate) fn of(session: Option<Arc<Session>>) -> Self {
         let mut places = lock(&PLACES);
         let place = places.free.pop().unwrap_or_else(|| {
             let place: &'static _ = Box::leak(Box::default());
@@ -179,7 +178,7 @@ impl Place {
             place
         });
         drop(places);
-        *lock(place) = Some(session);
+        *lock(place) = session;
         Self(place)
     }
 
@@ -208,6 +207,8 @@ thread_local! {
     static FORKING: RefCell<Option<Forking>> = const { RefCell::new(None) };
 }
 
+const HANDLERS: Handlers = Handlers { before, in_parent, in_child };
+
 /// Locked while a thread forks. Whoever takes several of these locks takes them in this order.
 static GATE: Mutex<()> = Mutex::new(());
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
@@ -216,3 +217,36 @@ static PLACES: Mutex<Places> = Mutex::new(Places { all: Vec::new(), free: Vec::n
 
 /// How long a fork waits for a daemon that doesn't answer.
 const LEASE_TIME_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use plasmad_shm::fork::testing::fork;
+
+    use super::*;
+
+    #[test]
+    fn a_child_finds_no_lock_taken_by_a_thread_it_does_not_have() {
+        at_fork(HANDLERS).unwrap();
+        let place = Place::of(None);
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                // Held nearly all the time.
+                while !is_over.load(Relaxed) {
+                    let held = place.lock();
+                    let start = Instant::now();
+                    while start.elapsed() < Duration::from_micros(200) {}
+                    drop(held);
+                    std::thread::yield_now();
+                }
+            });
+            let found = (0..20).map(|_| fork(|| assert!(place.0.try_lock().is_ok() && GATE.try_lock().is_ok())).wait());
+            let found: Vec<bool> = found.collect();
+            is_over.store(true, Relaxed);
+            assert!(found.into_iter().all(|free| free));
+        });
+        drop(place);
+        // Given back, it is used again.
+        assert_eq!(lock(&PLACES).free.len(), 1);
+    }
+}

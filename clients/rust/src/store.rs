@@ -40,7 +40,7 @@ impl Store {
         // Options may be used again for another store, which is closed on its own.
         let interrupt = options.interrupt.reopened();
         let session = Session::open(&options, &interrupt)?;
-        let shared = Shared { options, session: Place::of(session) };
+        let shared = Shared { options, session: Place::of(Some(session)) };
         Ok(Self { shared: Arc::new(shared), interrupt })
     }
 
