@@ -135,9 +135,12 @@ impl IndexReader {
     /// What a granted slot holds; `None` if it was taken back.
     pub fn granted_bytes(&self, grant: Grant) -> Option<u64> {
         let line = self.slot(Some(grant.slot).filter(|slot| *slot < self.slot_count)?);
-        let (commit, sizes) = (line.word(COMMIT), line.word(6));
-        let is_granted = commit as u8 == SlotState::Granted as u8 && (commit >> 8) as u32 == grant.generation_low;
-        is_granted.then(|| Place::of(0, sizes, 0).data_bytes)
+        let commit = line.word(COMMIT);
+        if commit as u8 != SlotState::Granted as u8 || (commit >> 8) as u32 != grant.generation_low {
+            return None;
+        }
+        fence(Acquire);
+        Some(Place::of(0, line.word(6), 0).data_bytes)
     }
 
     /// Pins an object of this client's own, put a moment ago, that may not be found by its id yet.

@@ -35,7 +35,10 @@ impl OwnPage {
         // Those that were written over are lost to this client; the daemon takes them back when it wants them.
         *taken = (*taken).max(tail.saturating_sub(GRANTS_QUEUED));
         while *taken < tail {
-            let claim = self.words().u64_at(offset(*taken)).load(Relaxed);
+            let word = self.words().u64_at(offset(*taken));
+            let claim = word.load(Relaxed);
+            // The daemon may have come round, and this be a slot whose turn is later: then it is not there any more.
+            word.store(0, Relaxed);
             *taken += 1;
             if let Some(slot) = (claim as u32).checked_sub(1) {
                 return Some(Grant { slot, generation_low: (claim >> 32) as u32 });
@@ -63,6 +66,20 @@ mod tests {
         assert_eq!(own.next_grant(&mut taken), Some(Grant { slot: 5, generation_low: 7 }));
         assert_eq!(own.next_grant(&mut taken), Some(Grant { slot: 0, generation_low: 1 }));
         assert_eq!(own.next_grant(&mut taken), None);
+    }
+
+    #[test]
+    fn a_slot_that_is_taken_before_its_turn_is_not_taken_again() {
+        let mut page = ClientPage::create(1).unwrap();
+        let own = OwnPage::attach(page.fd()).unwrap();
+        page.grant((0..GRANTS_QUEUED as u32).map(|slot| (slot, 1)));
+        let mut taken = 0;
+        let mut next = || own.next_grant(&mut taken).map(|grant| grant.slot);
+        // The daemon has come round: it has written the next one over the first, and not counted it yet.
+        page.words().u64_at(offset(GRANTS_QUEUED)).store(claim(99_999, 1), Relaxed);
+        assert_eq!(next(), Some(99_999));
+        page.words().u64_at(GRANTS_TAIL_OFFSET).store(GRANTS_QUEUED + 1, Release);
+        assert_eq!(std::iter::from_fn(next).collect::<Vec<_>>(), (1..GRANTS_QUEUED as u32).collect::<Vec<_>>());
     }
 
     #[test]
