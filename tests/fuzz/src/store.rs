@@ -9,7 +9,7 @@
 //! The shell's side of the contract is kept: clients have numbers never used before, closed ones ask nothing, time
 //! doesn't go back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plasmad_core::effect::Got;
 use plasmad_core::event::{Payload, Wanted};
@@ -55,6 +55,8 @@ struct World {
     open: BTreeMap<(ClientId, u64), Option<Nanos>>,
     /// Objects being written, by whom.
     unsealed: BTreeMap<(u32, u64), (ClientId, Extent)>,
+    /// What was given up on a ring, believed or not.
+    given_up: BTreeSet<(u32, u64)>,
     /// An abort's number, and what it gives up if it succeeds.
     aborting: (u64, Vec<Handle>),
     /// What is handed out and no sealed object: whose it is, where it lies, whether anything was told of it.
@@ -93,6 +95,7 @@ impl World {
             next_number: 1,
             open: BTreeMap::new(),
             unsealed: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             aborting: (0, Vec::new()),
             granted: BTreeMap::new(),
             taken: Vec::new(),
@@ -293,6 +296,11 @@ impl World {
             (extent.bytes, *is_told) = (extent.bytes.min(bytes), true);
             self.handles.push(handle);
         }
+        if let Entry::Abort(handle) = entry {
+            // If it is believed, nothing is shown of it.
+            self.unsealed.remove(&(handle.slot, handle.generation));
+            self.given_up.insert((handle.slot, handle.generation));
+        }
         self.pages.tell(client, entry);
     }
 
@@ -377,7 +385,10 @@ impl World {
             Reply::Created(made) => {
                 for (handle, extent) in made {
                     self.handles.push(handle);
-                    self.unsealed.insert((handle.slot, handle.generation), (client, extent));
+                    // A ring that wasn't read yet may give it up already.
+                    if !self.given_up.contains(&(handle.slot, handle.generation)) {
+                        self.unsealed.insert((handle.slot, handle.generation), (client, extent));
+                    }
                 }
                 "created"
             }
