@@ -12,7 +12,7 @@ FUZZ_SANITIZER ?= none
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 export PYTHON
 
-.PHONY: help build demo test test-rust test-python test-long fuzz fuzz-ci fuzz-planted fuzz-seeds wheel bench bench-own lint
+.PHONY: help build demo test test-rust test-python test-long loom fuzz fuzz-ci fuzz-planted fuzz-seeds wheel bench bench-own lint
 .PHONY: fmt clean tools models
 
 help: ## list the targets
@@ -38,6 +38,10 @@ test-python: build $(VENV)/.test
 test-long: tools ## longer runs of models and simulations
 	cargo test --quiet --release --test all -- --include-ignored
 	cargo test --quiet --release --package plasmad-core --lib -- --include-ignored
+
+loom: ## the code of index and pages under every order that weakly ordered memory allows
+	RUSTFLAGS="--cfg loom" RUST_BACKTRACE=0 cargo test --quiet --release --package plasmad-shm --lib \
+		--target-dir target/loom orders
 
 models: ## the protocols of shared memory and their faults, through spin: some 2 minutes on two cores; ARGS="pin PSO"
 	$(PYTHON) tests/models/run $(ARGS)

@@ -1,22 +1,24 @@
 //! A store and a full fence behind it, as one step.
 //!
-//! On x86-64 every locked instruction is a full fence already, and costs half of `mfence`; elsewhere the fence is
-//! written out. Both give what the protocols of index and pages ask for: what follows is not read before the store
+//! On x86-64 every locked instruction is a full fence already, and costs half of `mfence`; elsewhere, and in the models
+//! of `orders`, the fence is written out. Both give what the protocols of index and pages ask for: what follows is not read before the store
 //! is visible to everybody.
 
-use std::sync::atomic::AtomicU64;
+#[cfg(any(loom, not(target_arch = "x86_64")))]
+use std::sync::atomic::Ordering::Release;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-#[cfg(not(target_arch = "x86_64"))]
-use std::sync::atomic::{Ordering::Release, fence};
 
+use crate::atomic::AtomicU64;
+#[cfg(any(loom, not(target_arch = "x86_64")))]
+use crate::atomic::fence;
 use crate::faults::{Fault, before_a_claim};
 
 /// Stores with release, then fences.
 #[inline]
 pub(crate) fn store_then_fence(word: &AtomicU64, value: u64) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
     word.swap(value, SeqCst);
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(loom, not(target_arch = "x86_64")))]
     {
         word.store(value, Release);
         fence(SeqCst);
@@ -35,7 +37,7 @@ pub(crate) fn set_if_zero_then_fence(word: &AtomicU64, value: u64) -> bool {
         return is_free;
     }
     let stored = word.compare_exchange(0, value, SeqCst, Relaxed).is_ok();
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(loom, not(target_arch = "x86_64")))]
     fence(SeqCst);
     stored
 }

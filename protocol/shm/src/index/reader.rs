@@ -14,10 +14,10 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Acquire;
-use std::sync::atomic::fence;
 
 use super::record::{Packed, PackedId, commit_word};
 use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotState, WANTED_OFFSET, waiter_bit};
+use crate::atomic::fence;
 use crate::faults::Fault;
 use crate::memfd::{self, SealError};
 use crate::page::{Grant, OwnPage};

@@ -3,10 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::fence;
 
 use super::record::{Packed, commit_word, low_bits};
 use super::{HEADER_BYTES, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET, waiter_bit};
+use crate::atomic::{AtomicU64, fence};
 use crate::words::Words;
 
 /// The daemon's side of the index.
@@ -170,7 +170,7 @@ impl IndexWriter {
         word.store(word.load(Relaxed) & low_bits(32) | u64::from(next) << 32, Release);
     }
 
-    fn commit(&self, slot: u32) -> &std::sync::atomic::AtomicU64 {
+    fn commit(&self, slot: u32) -> &AtomicU64 {
         self.words.u64_at(self.slot_offset(slot))
     }
 

@@ -4,14 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::fence;
 
 use super::{
     LAYOUT_VERSION, MAGIC, OWN_CELL_BYTES, OWN_CELLS, OWN_OFFSET, OWN_USED_OFFSET, PAGE_BYTES, PIN_WORDS,
     RECENCY_OFFSET, RECENCY_WORDS, RECENCY_WRITTEN_OFFSET, WORDS_OFFSET, claim,
 };
+use crate::atomic::{AtomicU64, fence};
 use crate::words::Words;
 
 /// The daemon's side of one client's page.

@@ -4,13 +4,13 @@
 //! needs no atomic addition.
 
 use std::os::fd::AsFd;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{
     LAYOUT_VERSION, MAGIC, OWN_CELL_BYTES, OWN_CELLS, OWN_OFFSET, OWN_USED_OFFSET, PAGE_BYTES, RECENCY_OFFSET,
     RECENCY_WORDS, RECENCY_WRITTEN_OFFSET, claim,
 };
+use crate::atomic::AtomicU64;
 use crate::fork::process_token;
 use crate::index::AttachError;
 use crate::memfd;
