@@ -12,7 +12,7 @@ FUZZ_SANITIZER ?= none
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 export PYTHON
 
-.PHONY: help build demo test test-rust test-python test-long loom fuzz fuzz-ci fuzz-planted fuzz-seeds wheel bench bench-own lint
+.PHONY: help build demo test test-rust test-python test-long loom cross fuzz fuzz-ci fuzz-planted fuzz-seeds wheel bench bench-own lint
 .PHONY: fmt clean tools models
 
 help: ## list the targets
@@ -42,6 +42,8 @@ test-long: tools ## longer runs of models and simulations
 loom: ## the code of index and pages under every order that weakly ordered memory allows
 	RUSTFLAGS="--cfg loom" RUST_BACKTRACE=0 cargo test --quiet --release --package plasmad-shm --lib \
 		--target-dir target/loom orders
+cross: tools ## wire, core and shared memory for aarch64, their unit tests in an emulator; installs it as root
+	.ci/cross
 
 models: ## the protocols of shared memory and their faults, through spin: some 2 minutes on two cores; ARGS="pin PSO"
 	$(PYTHON) tests/models/run $(ARGS)

@@ -11,8 +11,6 @@ use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::thread;
 
-use crate::faults::Fault;
-
 /// How bytes are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
@@ -132,7 +130,7 @@ fn stream(target: &mut [u8], source: &[u8]) {
         stream_sse2(target_body, source_body);
     }
     target_tail.copy_from_slice(source_tail);
-    if Fault::NoSfence.is_in() {
+    if crate::faults::Fault::NoSfence.is_in() {
         return;
     }
     // SAFETY: every x86-64 processor has it.
@@ -187,6 +185,7 @@ const NON_TEMPORAL_BYTES_MIN: usize = if cfg!(plasmad_broken) { 1 << 10 } else {
 /// Below this, starting a thread costs more than it saves.
 const THREADS_BYTES_MIN: usize = 8 << 20;
 /// One turn of the copying loop: two cache lines.
+#[cfg(target_arch = "x86_64")]
 const LINE: usize = 128;
 /// So much is made ready at a time: what a thread then copies into is still known to its processor.
 const PREPARED_BYTES: usize = 4 << 20;
