@@ -42,6 +42,7 @@ test-long: tools ## longer runs of models and simulations
 loom: ## the code of index and pages under every order that weakly ordered memory allows
 	RUSTFLAGS="--cfg loom" RUST_BACKTRACE=0 cargo test --quiet --release --package plasmad-shm --lib \
 		--target-dir target/loom orders
+
 cross: tools ## wire, core and shared memory for aarch64, their unit tests in an emulator; installs it as root
 	.ci/cross
 
