@@ -1,22 +1,27 @@
 //! The socket of a connection, in a process whose other code may close it.
 //!
 //! A program may close all descriptors it doesn't know, and be given the same numbers again for its own files. What is
-//! sent here must not end up there. So the identity of what has the number is looked at before anything is sent, and
-//! before the number is shut down or closed: a system call that costs less than a hundredth of a round trip.
+//! sent here must not end up there. To look at the identity of what has the number is a system call, and not made for
+//! each request: before the number is shut down or closed, and before something is sent if that was not done since the
+//! coarse clock moved, some milliseconds ago. So that in these milliseconds nobody else gets the number, it is one that is
+//! given out late.
 //!
-//! Invariant: a number that isn't this socket's any more is left alone. A program that closes it while another of its
-//! threads is sending can't be helped.
+//! Invariant: a number that isn't this socket's any more is left alone.
 
 use std::fmt::Display;
 use std::io;
 use std::net::Shutdown;
 use std::ops::Deref;
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::fstat;
+use nix::time::{ClockId, clock_gettime};
+use plasmad_shm::fd_passing;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -25,11 +30,14 @@ pub(crate) struct Socket {
     stream: Option<UnixStream>,
     /// Device and inode.
     identity: (u64, u64),
+    /// When it was last looked whether the number still is this socket's, by the coarse clock.
+    looked_at: AtomicI64,
 }
 
 impl Socket {
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
-        Ok(Self { identity: identity(&stream)?, stream: Some(stream) })
+        let stream = UnixStream::from(fd_passing::renumber(stream.into(), least_number()));
+        Ok(Self { identity: identity(&stream)?, stream: Some(stream), looked_at: AtomicI64::new(0) })
     }
 
     /// The number still is this socket's.
@@ -39,11 +47,16 @@ impl Socket {
 
     /// Sends some bytes.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.is_there() {
+        if !self.was_there_lately() {
             return Err(Errno::EBADF.into());
         }
         // A daemon that is gone is an error here, not a SIGPIPE that ends the process.
         Ok(send(self.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)?)
+    }
+
+    fn was_there_lately(&self) -> bool {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map_or(0, |now| now.tv_sec() ^ now.tv_nsec());
+        self.looked_at.swap(now, Ordering::Relaxed) == now || self.is_there()
     }
 
     /// Ends the connection for all who have the socket.
@@ -85,6 +98,15 @@ fn identity(stream: &UnixStream) -> io::Result<(u64, u64)> {
     Ok((found.st_dev, found.st_ino))
 }
 
+/// Numbers are given out from the lowest. So high that few programs come there within milliseconds, and not so high that
+/// the table of descriptors, which each fork copies, takes more than some kilobytes.
+fn least_number() -> RawFd {
+    let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    (most / 2).min(NUMBER_MIN) as RawFd
+}
+
+const NUMBER_MIN: u64 = 1000;
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -95,6 +117,7 @@ mod tests {
     fn a_socket_that_is_there_is_used_and_closed() {
         let (left, mut right) = UnixStream::pair().unwrap();
         let socket = Socket::new(left).unwrap();
+        assert!(socket.as_raw_fd() >= least_number());
         assert_eq!(socket.loss(&"the cause"), "the daemon is gone (the cause)");
         assert_eq!(socket.send(b"hello").unwrap(), 5);
         drop(socket);
@@ -109,7 +132,7 @@ mod tests {
         let socket = Socket::new(left).unwrap();
         // What comes of a program that closes what it doesn't know, and gets the number for a socket of its own.
         let (own, mut other) = UnixStream::pair().unwrap();
-        let mut number = plasmad_shm::fd_passing::adopt(socket.as_raw_fd()).unwrap();
+        let mut number = fd_passing::adopt(socket.as_raw_fd()).unwrap();
         nix::unistd::dup2(own, &mut number).unwrap();
         let mut own = UnixStream::from(number);
         assert_eq!(right.read(&mut [0]).unwrap(), 0, "it is closed");

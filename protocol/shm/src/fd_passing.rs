@@ -95,6 +95,15 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// The same descriptor under a number from `least` on; under its own if there is none.
+pub fn renumber(fd: OwnedFd, least: RawFd) -> OwnedFd {
+    match fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(least)) {
+        // SAFETY: the kernel has just made this descriptor for this process.
+        Ok(number) => unsafe { OwnedFd::from_raw_fd(number) },
+        Err(_) => fd,
+    }
+}
+
 /// A buffer for control messages, on the alignment of their headers.
 #[repr(align(8))]
 struct Control([u8; CONTROL_BYTES]);
@@ -151,6 +160,14 @@ mod tests {
         assert_eq!(receive_bytes(&right, &mut [0; 16]).unwrap_err().kind(), io::ErrorKind::InvalidData);
         // Nobody holds the other end any more.
         assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_descriptor_gets_a_number_from_the_least_on_or_keeps_its_own() {
+        let high = renumber(File::open("/dev/null").unwrap().into(), 300);
+        let number = high.as_raw_fd();
+        assert!(number >= 300);
+        assert_eq!(renumber(high, RawFd::MAX).as_raw_fd(), number);
     }
 
     #[test]
