@@ -16,6 +16,8 @@ use plasmad_wire::error::Holder;
 pub(crate) struct Clients {
     clients: HashMap<ClientId, Client>,
     joined_total: u64,
+    /// How many of them are leases.
+    leases: usize,
     /// Connections closed because of what they sent, or didn't take.
     pub(crate) dropped_total: u64,
 }
@@ -46,11 +48,14 @@ impl Clients {
     }
 
     pub(crate) fn insert(&mut self, id: ClientId, client: Client) {
+        self.leases += usize::from(client.process.is_none());
         self.clients.insert(id, client);
     }
 
     pub(crate) fn remove(&mut self, id: ClientId) -> Option<Client> {
-        self.clients.remove(&id)
+        let client = self.clients.remove(&id)?;
+        self.leases -= usize::from(client.process.is_none());
+        Some(client)
     }
 
     pub(crate) fn get(&self, id: ClientId) -> Option<&Client> {
@@ -63,7 +68,7 @@ impl Clients {
 
     /// How many leases there are.
     pub(crate) fn leases(&self) -> usize {
-        self.clients.values().filter(|client| client.process.is_none()).count()
+        self.leases
     }
 
     /// How many are connected that map the index and their page.

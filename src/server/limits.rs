@@ -66,6 +66,8 @@ pub(crate) const GREEDY_TIME: Duration = Duration::from_millis(10);
 pub(crate) const BUSY_TIME_PER_TURN: Duration = Duration::from_micros(50);
 /// No request is taken from a client while so much of its answers waits.
 pub(crate) const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// Nor while so many descriptors wait with them: each is one of the daemon's.
+pub(crate) const OUTBOX_DESCRIPTORS_MAX: usize = 4;
 /// A client that takes nothing of them for so long is disconnected.
 pub(crate) const UNREAD_TIME_MAX: Duration = Duration::from_secs(1);
 /// What frames that have begun and not ended may take, of all connections together.

@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use mio::net::UnixStream;
 use plasmad_shm::fd_passing;
 
+use super::limits::{OUTBOX_BYTES_MAX, OUTBOX_DESCRIPTORS_MAX};
+
 /// What waits to be sent: `bytes[sent..]`.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -49,6 +51,11 @@ impl Outbox {
 
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.bytes.len() - self.sent
+    }
+
+    /// So much waits that nothing more is taken from whoever doesn't take it.
+    pub(crate) fn is_long(&self) -> bool {
+        self.waiting_bytes() > OUTBOX_BYTES_MAX || self.descriptors.len() >= OUTBOX_DESCRIPTORS_MAX
     }
 
     pub(crate) fn taken_total(&self) -> u64 {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use plasmad_client::testing::Daemon;
 use plasmad_client::{CreateOptions, Store, Timeout};
 use plasmad_wire::error::ErrorCode;
-use plasmad_wire::request::{Get, List, Ping};
+use plasmad_wire::request::{Get, Lease, List, Ping};
 use plasmad_wire::{ObjectId, Request, Response};
 
 use self::raw::Raw;
@@ -101,6 +101,25 @@ fn a_client_that_takes_its_answers_late_but_takes_them_is_not_cut() {
         assert!(matches!(slow.answer(), (found, Response::Listed(_)) if found == number));
     }
     assert_eq!(dropped_total(&daemon), 0);
+}
+
+#[test]
+fn a_client_that_asks_for_leases_and_takes_none_takes_no_descriptors() {
+    let daemon = Daemon::start();
+    let id = Store::connect(daemon.socket()).unwrap().put(b"held", &CreateOptions::default()).unwrap();
+    let mut greedy = Raw::admitted(&daemon);
+    let before = descriptors(&daemon);
+    greedy.request(&Request::Get(Get { timeout_ns: 0, partial: false, ids: vec![id] }), 1);
+    let mut asked = 0;
+    while asked < 20_000 && greedy.try_request(&Request::Lease(Lease {}), 2 + asked) {
+        asked += 1;
+    }
+    assert!(asked > 100, "it was let ask");
+    let taken = descriptors(&daemon) - before;
+    assert!(taken < 2000, "{taken} descriptors for {asked} leases");
+    good_client_works(&daemon);
+    drop(greedy);
+    eventually("they are given back", || descriptors(&daemon) <= before);
 }
 
 #[test]

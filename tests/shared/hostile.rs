@@ -290,6 +290,8 @@ fn whoever_claims_and_never_lets_go_is_named_to_those_who_find_no_room() {
     for number in 0..3u8 {
         store.put(&vec![number; 1 << 20], &CreateOptions::default()).unwrap();
     }
+    // Asked, the daemon has read the ring they were told on: all three stand in the index.
+    assert_eq!(number(&store, "objects/sealed"), 3);
     let mut holder = Reaped(part("shared::hostile::holder_of_everything", &daemon.socket()).spawn().unwrap());
     says(&mut holder.0, "claimed");
     let large = vec![9; 2 << 20];

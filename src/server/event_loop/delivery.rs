@@ -13,7 +13,7 @@ use crate::config::HugePages;
 use crate::memory::Errand;
 use crate::server::connection::Phase;
 use crate::server::report::{Surroundings, document};
-use crate::server::{dispatch, limits as bounds, refusals, subscriptions};
+use crate::server::{dispatch, refusals, subscriptions};
 
 impl Engine {
     /// Performs what the core decided, in its order.
@@ -129,7 +129,7 @@ impl Engine {
             match connection.outbox.flush(&mut connection.stream) {
                 Ok(true) if matches!(connection.phase, Phase::Closing) => self.close(key),
                 Ok(done) => {
-                    if connection.outbox.waiting_bytes() > bounds::OUTBOX_BYTES_MAX && !connection.is_overfull {
+                    if connection.outbox.is_long() && !connection.is_overfull {
                         connection.is_overfull = true;
                         let (serial, taken) = (connection.serial, connection.outbox.taken_total());
                         self.unread.push(self.clock.now(), key, serial, taken);

@@ -39,7 +39,7 @@ impl Engine {
     /// One turn of a connection: receives once, takes a bounded number of frames.
     pub(super) fn serve(&mut self, key: usize) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.outbox.waiting_bytes() > bounds::OUTBOX_BYTES_MAX {
+        if connection.outbox.is_long() {
             // It doesn't take its answers, so it is asked for no more; it goes on when it has read them.
             if !connection.is_full {
                 self.serve_later(key);
@@ -86,7 +86,7 @@ impl Engine {
     }
 
     pub(super) fn has_too_much_unread(&self, key: usize) -> bool {
-        self.connections.get(key).is_some_and(|it| it.outbox.waiting_bytes() > bounds::OUTBOX_BYTES_MAX)
+        self.connections.get(key).is_some_and(|it| it.outbox.is_long())
     }
 
     /// There is more than one turn takes.
