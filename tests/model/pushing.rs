@@ -22,9 +22,8 @@ impl Model {
     pub(super) fn lets_go(&mut self, client: ClientId, pin: Pin) {
         let Some(known) = self.clients.get_mut(&client) else { return };
         known.pins.retain(|word, held| (*word, *held) != (pin.word, pin.handle));
-        if self.is_granted(pin.handle) {
-            self.let_go.insert(pin.handle.slot);
-        }
+        // Granted or an object by now: the core may have looked just before, and hears of it by a ring.
+        self.let_go.insert(pin.handle.slot);
     }
 
     /// A client tells something.

@@ -78,7 +78,8 @@ impl Model {
         let pinned = self.pinned();
         let unswept: Vec<&u32> = self.doomed.iter().filter(|slot| !pinned.contains(slot)).collect();
         ensure!(unswept.is_empty(), "a create waits while deleted objects {unswept:?} could be freed");
-        let candidates = self.candidates();
+        // Who has let go and not rung yet will be heard.
+        let candidates: Vec<u32> = self.candidates().into_iter().filter(|slot| !self.let_go.contains(slot)).collect();
         let fits = match objects {
             [wanted] => self.fits_one(wanted.bytes().unwrap_or(u64::MAX), &candidates),
             objects => self.fits_for_sure(objects, &candidates),

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plasmad_core::residence::{Entry, Grant, Named};
 use plasmad_core::{ClientId, Residence, SlotNumber};
+use plasmad_wire::limits::METADATA_BYTES_MAX;
 use plasmad_wire::{Format, Handle, ObjectId, Pin};
 
 use super::{Pages, Random};
@@ -315,7 +316,8 @@ impl Pushers {
             1..5 => grant.extent.bytes,
             _ => self.random.below(grant.extent.bytes + 1),
         };
-        let metadata_bytes = if self.random.percent(20) { self.random.below(bytes + 1) as u32 } else { 0 };
+        let metadata_bytes_max = bytes.min(METADATA_BYTES_MAX.into());
+        let metadata_bytes = if self.random.percent(20) { self.random.below(metadata_bytes_max + 1) as u32 } else { 0 };
         let format = if self.random.percent(10) { Format::Arrow } else { Format::Raw };
         let evictable = self.random.percent(50);
         Named { id, data_bytes: bytes - u64::from(metadata_bytes), metadata_bytes, format, evictable }
