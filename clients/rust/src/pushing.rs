@@ -223,7 +223,13 @@ impl Session {
             }
             drop(told);
             // The ring is full. Whatever is asked, the daemon reads it first.
-            self.ask_for(1, 0, interrupt)?;
+            if let Err(error) = self.ask_for(1, 0, interrupt) {
+                // Nothing was told, so nobody else would ever give the place back.
+                if claim.is_some_and(|cell| fast.release(cell)) {
+                    self.ring();
+                }
+                return Err(error);
+            }
         };
         let is_wanted = match claim {
             Some(cell) => fast.release(cell),

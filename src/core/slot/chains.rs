@@ -4,8 +4,8 @@
 //!
 //! The links are the slots' own, so a look-up touches one bucket and the slots it compares. There are four buckets for each
 //! slot there can be, so that who looks for an id nobody has mostly meets no slot; they are never moved, and memory that was
-//! never written takes none. Ids a client makes in a row have
-//! buckets in a row (see [`ObjectId::hash`](plasmad_wire::ObjectId::hash)), so sixteen of them share a cache line.
+//! never written takes none. Ids a client makes in a row have buckets in a row (see
+//! [`ObjectId::hash`](plasmad_wire::ObjectId::hash)), so sixteen of them share a cache line.
 
 use alloc::vec;
 use alloc::vec::Vec;
