@@ -29,6 +29,7 @@
 //! | `fast`, `pinned` | what is done without the daemon; a claim, however it was made |
 //! | `pushing`, `stock` | puts without the daemon; the places granted for them |
 //! | `connection`, `outgoing`, `incoming` | requests and answers of many threads on one socket, without a thread of its own |
+//! | `lately` | what is done again only after some milliseconds |
 //! | `handshake`, `arena`, `session` | from a socket path to mapped memory |
 //! | `socket` | the socket, in a process that may close it |
 //! | [`id`], `error`, `options`, `timeout`, `interrupt` | what they speak of |
@@ -46,6 +47,7 @@ mod handshake;
 pub mod id;
 mod incoming;
 mod interrupt;
+mod lately;
 mod options;
 mod outgoing;
 mod pinned;

@@ -8,9 +8,7 @@
 //! ```
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
 
-use nix::time::{ClockId, clock_gettime};
 use plasmad_shm::index::{Granted, Place};
 use plasmad_shm::page::{Entry, EntryKind, Grant as PageGrant, RING_ENTRIES};
 use plasmad_wire::request::Grant;
@@ -22,6 +20,7 @@ use crate::connection::{OnStop, lock};
 use crate::error::Result;
 use crate::fast::Fast;
 use crate::interrupt::Interrupt;
+use crate::lately::Lately;
 use crate::session::Session;
 use crate::stock::{Class, Stock};
 
@@ -30,7 +29,7 @@ use crate::stock::{Class, Stock};
 pub(crate) struct Pushing {
     told: Mutex<Told>,
     /// When the socket was last looked at: a daemon that is gone reads no ring.
-    looked_at: AtomicI64,
+    looked_at: Lately,
 }
 
 #[derive(Debug)]
@@ -78,7 +77,7 @@ impl Pushing {
     pub(crate) fn new() -> Self {
         let (stock, recent) = (Stock::new(), vec![None; RECENT]);
         let told = Told { stock, taken: 0, tail: 0, rung_at: 0, recent };
-        Self { told: Mutex::new(told), looked_at: AtomicI64::new(0) }
+        Self { told: Mutex::new(told), looked_at: Lately::default() }
     }
 }
 
@@ -246,9 +245,7 @@ impl Session {
     /// on, some hundred times a second.
     #[inline]
     fn is_gone(&self, pushing: &Pushing) -> bool {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map_or(0, |now| now.tv_nsec());
-        if pushing.looked_at.load(Ordering::Relaxed) != now {
-            pushing.looked_at.store(now, Ordering::Relaxed);
+        if pushing.looked_at.is_over() {
             self.connection.look_for_the_end();
         }
         self.connection.is_lost()

@@ -14,14 +14,14 @@ use std::net::Shutdown;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::fstat;
-use nix::time::{ClockId, clock_gettime};
 use plasmad_shm::fd_passing;
+
+use crate::lately::Lately;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ pub(crate) struct Socket {
     /// Device and inode.
     identity: (u64, u64),
     /// When it was last looked whether the number still is this socket's, by the coarse clock.
-    looked_at: AtomicI64,
+    looked_at: Lately,
 }
 
 impl Socket {
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
         let stream = UnixStream::from(fd_passing::renumber(stream.into(), least_number()));
-        Ok(Self { identity: identity(&stream)?, stream: Some(stream), looked_at: AtomicI64::new(0) })
+        Ok(Self { identity: identity(&stream)?, stream: Some(stream), looked_at: Lately::default() })
     }
 
     /// The number still is this socket's.
@@ -47,16 +47,11 @@ impl Socket {
 
     /// Sends some bytes.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.was_there_lately() {
+        if self.looked_at.is_over() && !self.is_there() {
             return Err(Errno::EBADF.into());
         }
         // A daemon that is gone is an error here, not a SIGPIPE that ends the process.
         Ok(send(self.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)?)
-    }
-
-    fn was_there_lately(&self) -> bool {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map_or(0, |now| now.tv_sec() ^ now.tv_nsec());
-        self.looked_at.swap(now, Ordering::Relaxed) == now || self.is_there()
     }
 
     /// Ends the connection for all who have the socket.
