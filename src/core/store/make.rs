@@ -310,7 +310,7 @@ impl Store {
     /// An unsealed object goes, by its creator's will or its death.
     pub(super) fn give_up<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, slot: SlotNumber) {
         self.totals.aborts += 1;
-        if self.no_longer_unsealed(client, slot) == Inherited(true) {
+        if self.no_longer_unsealed(client, slot) {
             return self.abandon(slot);
         }
         self.advance(slot, Move::Abort);
@@ -322,18 +322,15 @@ impl Store {
         self.room_changed = true;
     }
 
-    fn no_longer_unsealed(&mut self, client: ClientId, slot: SlotNumber) -> Inherited {
+    /// `true`: children of a fork may be writing it too.
+    fn no_longer_unsealed(&mut self, client: ClientId, slot: SlotNumber) -> bool {
         self.unsealed_bytes -= self.slots[slot].extent.bytes;
         if let Some(ledger) = self.clients.ledger(client) {
             ledger.unsealed.remove(&slot);
         }
-        Inherited(self.inherited.remove(&slot))
+        self.inherited.remove(&slot)
     }
 }
-
-/// Children of a fork may be writing an object too.
-#[derive(PartialEq, Eq)]
-struct Inherited(bool);
 
 fn repeated<T: Ord + Copy>(mut items: Vec<T>) -> Option<T> {
     items.sort_unstable();
