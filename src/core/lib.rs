@@ -9,6 +9,7 @@
 //! | [`store`] | what each event means; the only place that sees all the others |
 //! | [`event`], [`effect`] | what goes in, what comes out |
 //! | [`residence`] | shared memory as the core sees it |
+//! | [`disk`] | disk as the core sees it |
 //! | [`arena`] | where objects lie |
 //! | [`slot`] | which objects there are, and the states they pass through |
 //! | [`eviction`] | which objects make room |
@@ -23,6 +24,7 @@ extern crate alloc;
 
 pub mod arena;
 pub mod clients;
+pub mod disk;
 pub mod effect;
 pub mod event;
 pub mod eviction;
