@@ -1,6 +1,6 @@
 //! A claim on a sealed object, however it was made.
 
-use plasmad_shm::index::Place;
+use plasmad_shm::index::{Missed, Place};
 use plasmad_wire::request::{Release, Ring};
 use plasmad_wire::response::GotObject;
 use plasmad_wire::value::Pin;
@@ -36,15 +36,24 @@ impl Session {
     /// Pins an object without asking; `None` proves nothing.
     #[inline]
     pub(crate) fn pin_here(&self, id: &ObjectId) -> Option<Here<'_>> {
-        let (cell, place) = match self.fast.as_ref()?.pin(id) {
-            Ok(pinned) => pinned,
-            Err(missed) => {
-                if missed.ring {
-                    self.ring();
-                }
-                self.pin_recent(id)?
-            }
-        };
+        match self.fast.as_ref()?.pin(id) {
+            Ok((cell, place)) => self.here(cell, place),
+            Err(missed) => self.pin_put_lately(*id, missed),
+        }
+    }
+
+    /// Not in the index, or not any more; but what this session put may not be there yet.
+    #[cold]
+    fn pin_put_lately(&self, id: ObjectId, missed: Missed) -> Option<Here<'_>> {
+        if missed.ring {
+            self.ring();
+        }
+        let (cell, place) = self.pin_recent(&id)?;
+        self.here(cell, place)
+    }
+
+    #[inline]
+    fn here(&self, cell: u32, place: Place) -> Option<Here<'_>> {
         let Some(bytes) = self.arena.bytes_at(&place) else {
             self.unpin_here(cell);
             return None;

@@ -64,10 +64,12 @@ impl ObjectId {
             bytes.copy_from_slice(&self.0[at..at + 8]);
             u64::from_le_bytes(bytes)
         };
-        // Bytes 20..24 are read twice; every byte is read at least once.
+        let tail = u32::from_le_bytes([self.0[24], self.0[25], self.0[26], self.0[27]]);
         let (row, in_row) = (word(8) & !15, word(8) & 15);
         let low = fold(word(0) ^ seed[0], row ^ seed[1]);
-        let high = fold(word(16) ^ seed[1], word(20) ^ seed[0].rotate_left(32));
+        // The last word is bytes 20..28: four of the one before are used twice, and none is left out.
+        let last = word(16) >> 32 | u64::from(tail) << 32;
+        let high = fold(word(16) ^ seed[1], last ^ seed[0].rotate_left(32));
         fold(low ^ seed[0], high ^ 0x9e37_79b9_7f4a_7c15) ^ in_row
     }
 }

@@ -202,7 +202,7 @@ impl IndexReader {
                 sizes: line.word(6),
                 format_and_crc: line.word(7),
             };
-            if record.id() == wanted && commit as u8 == SlotState::Sealed as u8 {
+            if record.id().is(wanted) && commit as u8 == SlotState::Sealed as u8 {
                 fence(Acquire);
                 return (line.word(COMMIT) == commit).then_some((slot, commit, record));
             }

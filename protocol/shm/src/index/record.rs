@@ -132,7 +132,7 @@ impl Packed {
 }
 
 /// An id as the words of a slot hold it: comparing these is comparing ids.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct PackedId {
     head: [u64; 3],
     tail: u32,
@@ -144,6 +144,13 @@ impl PackedId {
         let long = |at: usize| u64::from_le_bytes(id[at..at + 8].try_into().expect("8 bytes"));
         let tail = u32::from_le_bytes(id[24..].try_into().expect("4 bytes"));
         Self { head: [long(0), long(8), long(16)], tail }
+    }
+
+    /// All words at once: a comparison that stops at the first difference would take the words through memory.
+    #[inline]
+    pub(super) fn is(self, other: Self) -> bool {
+        let heads = self.head.iter().zip(other.head).fold(0, |differing, (one, other)| differing | (one ^ other));
+        heads | u64::from(self.tail ^ other.tail) == 0
     }
 
     fn unpacked(self) -> [u8; 28] {
