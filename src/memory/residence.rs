@@ -16,6 +16,7 @@ use plasmad_shm::faults::Fault;
 use plasmad_shm::index::{IndexWriter, Place, SlotFields, SlotState, WAITERS, waiter_number};
 use plasmad_shm::page;
 use plasmad_shm::page::{ClientPage, EntryKind, fence_before_scan};
+use plasmad_shm::populate::HUGE_PAGE_BYTES;
 use plasmad_shm::{memfd, populate};
 use plasmad_wire::{Extent, Format, Handle, ObjectId, Pin};
 
@@ -34,6 +35,10 @@ pub struct SharedMemory {
     /// Scratch for retractions.
     claimed: SlotSet,
     slots: u32,
+    /// Slots that were used, up to the highest of them.
+    slots_used: u32,
+    /// How much of the index was sent to become huge pages.
+    index_huge_bytes: u64,
 }
 
 impl SharedMemory {
@@ -51,7 +56,27 @@ impl SharedMemory {
             expected: vec![0; WAITERS],
             claimed: SlotSet::new(slots),
             slots,
+            slots_used: 0,
+            index_huge_bytes: 0,
         })
+    }
+
+    /// The index's file.
+    pub fn index(&self) -> BorrowedFd<'_> {
+        self.index.fd()
+    }
+
+    /// The piece of the index, of [`HUGE_PAGE_BYTES`], that is to become a huge page now; each is told once.
+    ///
+    /// A get in a large store goes to places in the index that no cache of page tables remembers: in huge pages it takes
+    /// half as long. A small store is not worth 2 MiB, a larger one is ready up to twice what it uses.
+    pub fn next_index_piece(&mut self) -> Option<u64> {
+        let piece = self.index_huge_bytes;
+        if self.slots_used < SLOTS_WORTH_HUGE_PAGES || piece >= self.index.reach(self.slots_used.saturating_mul(2)) {
+            return None;
+        }
+        self.index_huge_bytes += HUGE_PAGE_BYTES as u64;
+        Some(piece)
     }
 
     /// What a client maps, in the order of its `Welcome`: the arena to read; to write, for writers; and for those
@@ -135,6 +160,7 @@ impl Residence for SharedMemory {
             let (segment, offset, data_bytes) = (extent.segment, extent.offset, extent.bytes);
             let place = Place { segment, format: 0, metadata_bytes: 0, offset, data_bytes };
             self.index.grant(slot.0, *generation, &place);
+            self.slots_used = self.slots_used.max(slot.0 + 1);
         }
         if let Some(page) = self.pages.get_mut(&client) {
             page.grant(grants.iter().map(|grant| (grant.slot.0, grant.generation)));
@@ -171,6 +197,7 @@ impl Residence for SharedMemory {
             format: record.format as u16,
         };
         self.index.publish(slot.0, record.id.hash(self.hash_seed), &fields);
+        self.slots_used = self.slots_used.max(slot.0 + 1);
     }
 
     fn pin(&mut self, client: ClientId, slot: SlotNumber, generation: u64) -> Option<u32> {
@@ -268,4 +295,6 @@ fn told(entry: page::Entry) -> Entry {
     }
 }
 
+/// A megabyte of the index.
+const SLOTS_WORTH_HUGE_PAGES: u32 = 1 << 14;
 const NO_ENTRY: &str = "its ring holds what is no entry";

@@ -5,7 +5,8 @@
 //! sent for more.
 //!
 //! Free memory becomes huge pages where the kernel makes them: that takes no longer than as many small ones, and saves
-//! each client 511 of 512 first touches. Where one can't be had, small ones do.
+//! each client 511 of 512 first touches. Where one can't be had, small ones do. So does the index of a store that has
+//! more than a few objects, mostly before it is used.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -35,6 +36,8 @@ pub enum Errand {
     Populate(Stretch),
     /// Give this back; nobody has it.
     GiveBack(Extent),
+    /// Make a huge page of this piece of the index. There is no hurry, and nobody is told.
+    Index(u64),
 }
 
 /// The engine's handle on the thread, which ends with it.
@@ -47,18 +50,19 @@ pub struct Errands {
 
 impl Errands {
     /// Starts the thread. It wakes the engine when it is done with an errand.
-    pub fn start(arena: OwnedFd, huge_pages: HugePages, waker: Waker) -> io::Result<Self> {
+    pub fn start(arena: OwnedFd, index: OwnedFd, huge_pages: HugePages, waker: Waker) -> io::Result<Self> {
         let (sent, received) = channel();
         let (tell, done) = channel();
         let huge_bytes = Arc::new(AtomicU64::new(0));
         let counted = huge_bytes.clone();
-        let mut worker = Worker { arena: File::from(arena), huge_pages, huge: BTreeSet::new(), has_failed: false };
+        let (arena, huge) = (File::from(arena), BTreeSet::new());
+        let mut worker = Worker { arena, index, huge_pages, huge, has_failed: false };
         thread::Builder::new().name("upkeep".to_owned()).spawn(move || {
             if let Err(error) = populate::lower_thread_priority() {
                 tracing::warn!("population runs at normal priority: {error}");
             }
             for errand in received {
-                let succeeded = worker.run(errand);
+                let Some(succeeded) = worker.run(errand) else { continue };
                 counted.store(worker.huge.len() as u64 * SPAN_BYTES, Relaxed);
                 // A closed channel or a poll that is gone: the engine ends.
                 if tell.send(succeeded).is_err() || waker.wake().is_err() {
@@ -105,6 +109,7 @@ pub fn upkeep(populate: Populate, huge_pages: HugePages) -> Upkeep {
 /// What the thread has.
 struct Worker {
     arena: File,
+    index: OwnedFd,
     huge_pages: HugePages,
     /// Where the spans begin that were made huge pages.
     huge: BTreeSet<u64>,
@@ -113,7 +118,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(&mut self, errand: Errand) -> bool {
+    /// Whether it succeeded; `None` if nobody asks.
+    fn run(&mut self, errand: Errand) -> Option<bool> {
         match errand {
             Errand::Populate(stretch) => {
                 let populated = self.make_present(stretch);
@@ -121,7 +127,7 @@ impl Worker {
                     let present = self.arena.metadata().map_or(0, |file| file.blocks() * 512);
                     tracing::warn!("population stops at {}: {reason}", size::display(present));
                 }
-                populated.is_ok()
+                Some(populated.is_ok())
             }
             Errand::GiveBack(extent) => {
                 let given_back = populate::punch_hole(&self.arena, extent.offset, extent.bytes);
@@ -129,7 +135,17 @@ impl Worker {
                     Ok(()) => self.huge.retain(|span| !(extent.offset..extent.offset + extent.bytes).contains(span)),
                     Err(error) => tracing::warn!("unused memory can't be given back: {error}"),
                 }
-                given_back.is_ok()
+                Some(given_back.is_ok())
+            }
+            Errand::Index(offset) => {
+                let spared = machine::available().bytes >= SPAN_BYTES + RESERVE_BYTES;
+                if spared
+                    && self.huge_pages != HugePages::Never
+                    && let Err(error) = populate::collapse(&self.index, offset, SPAN_BYTES)
+                {
+                    self.has_failed_to_collapse(&error);
+                }
+                None
             }
         }
     }
@@ -158,16 +174,22 @@ impl Worker {
             match populate::collapse(&self.arena, span, SPAN_BYTES) {
                 Ok(()) => drop(self.huge.insert(span)),
                 Err(error) => {
-                    if !std::mem::replace(&mut self.has_failed, true) {
-                        tracing::info!("huge pages can't be had: {error}; small ones do");
-                    }
-                    // This kernel, or the way it is set, never makes any.
-                    if error.raw_os_error() == Some(Errno::EINVAL as i32) {
-                        self.huge_pages = HugePages::Never;
+                    self.has_failed_to_collapse(&error);
+                    if self.huge_pages == HugePages::Never {
                         return;
                     }
                 }
             }
+        }
+    }
+
+    fn has_failed_to_collapse(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            tracing::info!("huge pages can't be had: {error}; small ones do");
+        }
+        // This kernel, or the way it is set, never makes any. An arena of reserved ones is what it is.
+        if error.raw_os_error() == Some(Errno::EINVAL as i32) && self.huge_pages == HugePages::Auto {
+            self.huge_pages = HugePages::Never;
         }
     }
 }

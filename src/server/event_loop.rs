@@ -46,7 +46,7 @@ use super::connection::Connection;
 use super::limits::{self as bounds, Overdue};
 use super::refusals;
 use crate::config::Config;
-use crate::memory::{self, Errands, SharedMemory};
+use crate::memory::{self, Errand, Errands, SharedMemory};
 
 /// Everything the engine has.
 pub(crate) struct Engine {
@@ -110,7 +110,8 @@ impl Engine {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let waker = Waker::new(poll.registry(), UPKEEP)?;
-        let errands = Errands::start(arena.try_clone()?, config.huge_pages, waker)?;
+        let memory = SharedMemory::new(arena.try_clone()?, config.objects_max, store_id, hash_seed)?;
+        let errands = Errands::start(arena, memory.index().try_clone_to_owned()?, config.huge_pages, waker)?;
         let watched = watch_for_stop(&poll, &config, keeper)?;
         Ok(Self {
             poll,
@@ -118,7 +119,7 @@ impl Engine {
             connections: Slab::new(),
             clients: Clients::default(),
             store: Store::new(core),
-            memory: SharedMemory::new(arena, config.objects_max, store_id, hash_seed)?,
+            memory,
             errands,
             clock: Clock::start(),
             store_id,
@@ -221,6 +222,9 @@ impl Engine {
         let now = self.clock.now();
         if self.store.wants_tick() || self.store.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.tell(Event::Tick);
+        }
+        while let Some(piece) = self.memory.next_index_piece() {
+            self.errands.send(Errand::Index(piece));
         }
         self.close_silent(now);
         self.close_deaf(now);

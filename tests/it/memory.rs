@@ -54,16 +54,46 @@ fn memory_is_huge_pages_in_the_daemon_and_in_its_clients_where_the_kernel_makes_
     assert_eq!(stat(&store, "populated_bytes"), 65 << 20);
     // The last span is half a huge page; others may be hard to come by on a full machine.
     assert!((32 << 20..=64 << 20).contains(&stat(&store, "huge_bytes")), "{} bytes", stat(&store, "huge_bytes"));
-    let before = mapped_huge_bytes();
+    let before = mapped_huge_bytes("plasmad-arena");
     let id = store.put(&vec![7; 48 << 20], &CreateOptions::default()).expect("room");
     assert!(
-        mapped_huge_bytes() >= before + (14 << 20),
+        mapped_huge_bytes("plasmad-arena") >= before + (14 << 20),
         "written through {} bytes of them",
-        mapped_huge_bytes() - before
+        mapped_huge_bytes("plasmad-arena") - before
     );
     let buffer = store.get(id, Timeout::NO_WAIT).expect("it is there");
     assert!(buffer.iter().all(|byte| *byte == 7));
-    assert!(mapped_huge_bytes() >= before + (28 << 20), "read through {} bytes of them", mapped_huge_bytes() - before);
+    assert!(
+        mapped_huge_bytes("plasmad-arena") >= before + (28 << 20),
+        "read through {} bytes of them",
+        mapped_huge_bytes("plasmad-arena") - before
+    );
+}
+
+#[test]
+fn the_index_of_a_store_with_many_objects_is_huge_pages_in_its_clients() {
+    let tried = memfd::create("plasmad-test", SPAN_BYTES).expect("a memory file");
+    if let Err(error) = populate::collapse(&tried, 0, SPAN_BYTES) {
+        return println!("no huge pages here: {error}");
+    }
+    for (wanted, least) in [("auto", 2 * SPAN_BYTES), ("never", 0)] {
+        let daemon = Daemon::with(&["--memory", "64MiB", "--huge-pages", wanted]);
+        let store = Store::connect(daemon.socket()).expect("connect");
+        let put = || store.put(b"small", &CreateOptions::default()).expect("room");
+        let ids: Vec<_> = (0..20_000).map(|_| put()).collect();
+        let reader = store.reader().expect("a reader");
+        let read_all = || {
+            ids.iter()
+                .for_each(|id| assert_eq!(&reader.get(*id, Timeout::NO_WAIT).expect("it is there")[..], b"small"));
+            mapped_huge_bytes("plasmad-index")
+        };
+        if least == 0 {
+            assert_eq!(read_all(), 0, "huge pages that nobody wants");
+        } else {
+            // The buckets of a million objects and the first slots; made behind the puts, at low priority.
+            until("the index is huge pages", || (read_all() >= least).then_some(()));
+        }
+    }
 }
 
 #[test]
@@ -176,18 +206,18 @@ impl Memory {
     }
 }
 
-/// What this process has of arenas by whole huge pages.
-fn mapped_huge_bytes() -> u64 {
+/// What this process has of the files of this name by whole huge pages.
+fn mapped_huge_bytes(name: &str) -> u64 {
     let smaps = fs::read_to_string("/proc/self/smaps").expect("what is mapped");
-    let (mut is_arena, mut bytes) = (false, 0);
+    let (mut is_named, mut bytes) = (false, 0);
     for line in smaps.lines() {
         let mut words = line.split_whitespace();
         match words.next() {
-            Some("ShmemPmdMapped:") if is_arena => {
+            Some("ShmemPmdMapped:") if is_named => {
                 bytes += 1024 * words.next().and_then(|number| number.parse::<u64>().ok()).expect("a number");
             }
             // The first line of each mapping begins with its addresses.
-            Some(first) if !first.ends_with(':') => is_arena = line.contains("memfd:plasmad-arena"),
+            Some(first) if !first.ends_with(':') => is_named = line.contains(&format!("memfd:{name}")),
             _ => {}
         }
     }

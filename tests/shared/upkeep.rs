@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
@@ -38,11 +37,13 @@ impl Setting {
         let config = Config { capacity_bytes: ARENA_BYTES, slots_max: 1000, hash_seed: [1, 2], when_full, upkeep };
         let poll = Poll::new().unwrap();
         let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        let memory = SharedMemory::new(arena.try_clone().unwrap(), 1000, [1; 16], [1, 2]).unwrap();
+        let index = memory.index().try_clone_to_owned().unwrap();
         let mut setting = Self {
             store: Store::new(config),
-            errands: Errands::start(arena.try_clone().unwrap(), HugePages::Auto, waker).unwrap(),
-            arena: File::from(arena.as_fd().try_clone_to_owned().unwrap()),
-            memory: SharedMemory::new(arena, 1000, [1; 16], [1, 2]).unwrap(),
+            errands: Errands::start(arena.try_clone().unwrap(), index, HugePages::Auto, waker).unwrap(),
+            arena: File::from(arena),
+            memory,
             poll,
             now: 0,
             busy: false,

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use super::record::{Packed, commit_word, low_bits};
 use super::{HEADER_BYTES, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET, waiter_bit};
 use crate::atomic::{AtomicU64, fence};
+use crate::populate::HUGE_PAGE_BYTES;
 use crate::words::Words;
 
 /// The daemon's side of the index.
@@ -26,7 +27,8 @@ impl IndexWriter {
         let buckets_end = HEADER_BYTES + 4 * u64::from(bucket_count);
         let slots_offset = buckets_end.next_multiple_of(4096);
         let bytes = slots_offset + SLOT_BYTES * u64::from(slot_count);
-        let (fd, words) = Words::create("plasmad-index", bytes.next_multiple_of(4096))?;
+        // All of it can become huge pages.
+        let (fd, words) = Words::create("plasmad-index", bytes.next_multiple_of(HUGE_PAGE_BYTES as u64))?;
         let index = Self { fd, words, slot_count, bucket_count, slots_offset };
         index.write_header(store_id, hash_seed);
         Ok(index)
@@ -35,6 +37,11 @@ impl IndexWriter {
     /// The file, which clients get a read-only descriptor of.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// Where the part of the file ends that an index of its first `slots` slots uses.
+    pub fn reach(&self, slots: u32) -> u64 {
+        self.slots_offset + SLOT_BYTES * u64::from(slots.min(self.slot_count))
     }
 
     /// Makes a sealed object visible under its hash: the record, then the chain, then the commit word.
