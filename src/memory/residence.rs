@@ -13,9 +13,10 @@ use plasmad_core::residence::{Entry, FillFailed, Grant, Named, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
 use plasmad_shm::faults::Fault;
+use plasmad_shm::fences::{can_fence_everybody, fence_everybody};
 use plasmad_shm::index::{IndexWriter, Place, SlotFields, SlotState, WAITERS, waiter_number};
 use plasmad_shm::page;
-use plasmad_shm::page::{ClientPage, EntryKind, fence_before_scan};
+use plasmad_shm::page::{ClientPage, EntryKind};
 use plasmad_shm::populate::HUGE_PAGE_BYTES;
 use plasmad_shm::{memfd, populate};
 use plasmad_wire::{Extent, Format, Handle, ObjectId, Pin};
@@ -45,6 +46,9 @@ impl SharedMemory {
     /// Takes over an arena and makes an empty index for it.
     pub fn new(arena: OwnedFd, slots: u32, store_id: [u8; 16], hash_seed: [u64; 2]) -> io::Result<Self> {
         let index = IndexWriter::create(slots, store_id, hash_seed)?;
+        if can_fence_everybody() {
+            index.promise_fences();
+        }
         Ok(Self {
             arena_read_only: memfd::reopen_read_only(arena.as_fd())?,
             arena: File::from(arena),
@@ -112,7 +116,7 @@ impl SharedMemory {
         if Fault::EagerFree.is_in() {
             return;
         }
-        fence_before_scan();
+        fence_everybody();
         for (client, page) in &self.pages {
             self.scan_page(page, &mut |slot| visit(*client, slot));
         }
@@ -183,7 +187,7 @@ impl Residence for SharedMemory {
             *count = if expected { *count + 1 } else { *count - 1 };
             self.index.expect(hash, *count > 0);
         }
-        fence_before_scan();
+        fence_everybody();
     }
 
     fn publish(&mut self, slot: SlotNumber, record: &Record) {
@@ -216,7 +220,7 @@ impl Residence for SharedMemory {
     }
 
     fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet) {
-        fence_before_scan();
+        fence_everybody();
         if let Some(page) = self.pages.get(&client) {
             self.scan_page(page, &mut |slot| {
                 into.insert(slot);
@@ -241,7 +245,7 @@ impl Residence for SharedMemory {
 
     fn want(&mut self, wanted: bool) {
         self.index.want(wanted);
-        fence_before_scan();
+        fence_everybody();
     }
 
     fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {

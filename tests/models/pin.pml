@@ -4,7 +4,8 @@
    Two clients with one own cell each, two slots, two extents, two generations of each slot: enough that an object comes back
    at another place. The second look that `find` takes by itself is left out, so readers here are a little more careless.
 
-   Faults: NO_CLAIM_FENCE NO_SCAN_FENCE NO_RECHECK SCAN_FIRST NO_SCAN SAME_GENERATION MARK_LATE; with PSO: RELAXED_SEAL */
+   Faults: NO_CLAIM_FENCE NO_SCAN_FENCE NO_RECHECK SCAN_FIRST NO_SCAN SAME_GENERATION MARK_LATE; with PSO: RELAXED_SEAL;
+   with DAEMON_FENCES: ONLY_ITSELF, here and in all models of claims */
 
 #define WORDS 8
 #define PROCESSORS 3
@@ -53,7 +54,7 @@ end:do
 #endif
             store(me, CELL(me), CLAIM(slot, seen / 8));
 #ifndef NO_CLAIM_FENCE
-            fence(me);
+            client_fence(me);
 #endif
 #ifdef MARK_LATE
             note_used();
@@ -71,7 +72,7 @@ end:do
             :: else
             fi;
             store_release(me, CELL(me), 0);
-            fence(me)
+            client_fence(me)
         :: else
         fi;
         d_step { slot = 0; seen = 0; again = 0; place = 0 }
@@ -102,7 +103,7 @@ inline scan() {
 
 inline fence_and_scan() {
 #ifndef NO_SCAN_FENCE
-    fence(DAEMON);
+    fence_everybody(DAEMON);
 #endif
     scan()
 }
@@ -161,7 +162,7 @@ proctype Daemon() {
                 if :: window[slot] -> store_release(DAEMON, COMMIT(slot), COMMITTED(generation[slot], LEAVING)) :: else fi
             }
 #ifdef SCAN_FIRST
-            fence(DAEMON);
+            fence_everybody(DAEMON);
 #else
             fence_and_scan();
 #endif

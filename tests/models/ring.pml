@@ -65,7 +65,7 @@ proctype Putter() {
             store_release(PUTTER, TAIL, object);
 #endif
 #ifndef NO_PUT_FENCE
-            fence(PUTTER);
+            client_fence(PUTTER);
 #endif
 #ifndef FILTER_LOADED_FIRST
             load(PUTTER, FILTER, filter);
@@ -170,11 +170,11 @@ inline get(who) {
 #ifdef FILTER_LATE
         drain();
         publish_filter();
-        fence(DAEMON)
+        fence_everybody(DAEMON)
 #else
         publish_filter();
 #ifndef NO_FILTER_FENCE
-        fence(DAEMON);
+        fence_everybody(DAEMON);
 #endif
 #ifndef NO_SECOND_DRAIN
         drain()

@@ -3,14 +3,14 @@
 //! Invariant: a claim made here is in the page before the object is looked at, and every claim is given back through
 //! the session that made it, in the process that made it.
 
-use std::cell::Cell;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
 
+use plasmad_shm::fences::Fences;
 use plasmad_shm::index::{AttachError, Granted, IndexReader, Missed, Place};
 use plasmad_shm::page::{Entry, Grant, OwnPage};
 use plasmad_wire::ObjectId;
 
+use crate::cells;
 use crate::error::{Error, Result};
 use crate::forks;
 use crate::pushing::Pushing;
@@ -29,7 +29,7 @@ impl Fast {
     pub(crate) fn attach(index: &OwnedFd, page: &OwnedFd, pushes: bool) -> Result<Self> {
         let refused = |error: AttachError| Error::protocol(error.to_string());
         let index = IndexReader::attach(index).map_err(refused)?;
-        let page = OwnPage::attach(page).map_err(refused)?;
+        let page = OwnPage::attach(page, Fences::agree(index.promises_fences())).map_err(refused)?;
         Ok(Self { index, page, pushing: pushes.then(Pushing::new) })
     }
 
@@ -37,11 +37,11 @@ impl Fast {
     #[inline]
     pub(crate) fn pin(&self, id: &ObjectId) -> std::result::Result<(u32, Place), Missed> {
         let hash = id.hash(self.index.hash_seed());
-        let found = self.index.pin(id.as_bytes(), hash, &self.page, first_cell())?;
+        let found = self.index.pin(id.as_bytes(), hash, &self.page, cells::near())?;
         if forks::is_closed() {
             return Err(self.pinned_during_fork(found.word));
         }
-        CELL.set(found.word);
+        cells::had(found.word);
         Ok((found.word, found.place))
     }
 
@@ -57,7 +57,7 @@ impl Fast {
     #[inline]
     pub(crate) fn release(&self, cell: u32) -> bool {
         self.page.release(cell);
-        CELL.set(cell);
+        cells::had(cell);
         self.index.is_wanted()
     }
 
@@ -69,18 +69,18 @@ impl Fast {
     /// Pins a place that was granted, to fill it.
     #[inline]
     pub(crate) fn pin_granted(&self, grant: Grant) -> std::result::Result<Granted, Missed> {
-        let granted = self.index.pin_granted(grant, &self.page, first_cell())?;
-        CELL.set(granted.word);
+        let granted = self.index.pin_granted(grant, &self.page, cells::near())?;
+        cells::had(granted.word);
         Ok(granted)
     }
 
     /// Pins an object of this client's own, by its place.
     pub(crate) fn pin_own(&self, slot: u32, generation: u64) -> std::result::Result<u32, Missed> {
-        let cell = self.index.pin_own(slot, generation, &self.page, first_cell())?;
+        let cell = self.index.pin_own(slot, generation, &self.page, cells::near())?;
         if forks::is_closed() {
             return Err(self.pinned_during_fork(cell));
         }
-        CELL.set(cell);
+        cells::had(cell);
         Ok(cell)
     }
 
@@ -102,7 +102,7 @@ impl Fast {
 
     /// What was told before is to be seen before what is read behind this; `true` if the daemon wants to hear of it.
     pub(crate) fn fence(&self) -> bool {
-        fence(Ordering::SeqCst);
+        self.page.fence();
         self.index.is_wanted()
     }
 
@@ -115,39 +115,5 @@ impl Fast {
     /// Is the object there? `false` proves nothing.
     pub(crate) fn contains(&self, id: &ObjectId) -> bool {
         self.index.contains(id.as_bytes(), id.hash(self.index.hash_seed()))
-    }
-}
-
-/// Where this thread looks for a free cell: the one it had last, at first a cache line of its own. It takes that line
-/// once, found or not: the daemon looks at all cells up to the highest ever used.
-#[inline]
-fn first_cell() -> u32 {
-    if CELL.get() == NONE_YET {
-        CELL.set(THREADS.fetch_add(1, Ordering::Relaxed).wrapping_mul(CELLS_PER_LINE));
-    }
-    CELL.get()
-}
-
-thread_local! {
-    static CELL: Cell<u32> = const { Cell::new(NONE_YET) };
-}
-
-static THREADS: AtomicU32 = AtomicU32::new(0);
-const NONE_YET: u32 = u32::MAX;
-const CELLS_PER_LINE: u32 = 4;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_thread_that_finds_nothing_keeps_to_its_line() {
-        let line = || {
-            let first = first_cell();
-            assert_eq!((first % CELLS_PER_LINE, first_cell(), first_cell()), (0, first, first));
-            first
-        };
-        let other = std::thread::spawn(line).join().unwrap();
-        assert_ne!(std::thread::spawn(line).join().unwrap(), other);
     }
 }

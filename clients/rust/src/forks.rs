@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+use plasmad_shm::fences::fence_everybody;
 use plasmad_shm::fork::{Handlers, at_fork};
 use plasmad_shm::life::Life;
 use plasmad_wire::request::Lease;
@@ -63,7 +64,7 @@ impl Inheritance {
 }
 
 /// A thread forks: nothing that is claimed now may be handed out before [`wait`]. To be asked behind the claim, which
-/// fences.
+/// fences, or leaves that to whoever forks.
 #[inline]
 pub(crate) fn is_closed() -> bool {
     IS_CLOSED.load(Relaxed)
@@ -87,7 +88,7 @@ pub(crate) fn watch(session: &Arc<Session>) -> Result<()> {
 fn before() {
     let gate = lock(&GATE);
     IS_CLOSED.store(true, Relaxed);
-    fence(SeqCst);
+    fence_everybody();
     let sessions: Vec<Arc<Session>> = lock(&SESSIONS).iter().filter_map(Weak::upgrade).collect();
     sessions.iter().for_each(|session| session.lease());
     let registry = lock(&SESSIONS);

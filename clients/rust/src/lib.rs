@@ -38,6 +38,7 @@
 
 mod arena;
 mod buffer;
+mod cells;
 mod connection;
 mod error;
 mod fast;

@@ -6,8 +6,9 @@ use loom::thread;
 
 use super::atomic;
 use super::scene::{A, B, Client, HASH, Slip, race, saw, scene, slipped};
+use crate::fences::fence_everybody;
 use crate::index::SlotState;
-use crate::page::{Entry, EntryKind, Grant, fence_before_scan};
+use crate::page::{BLOCK_CELLS, BLOCKS, Entry, EntryKind, Grant};
 
 /// Something that daemon and client do at the same time.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +112,8 @@ fn two_threads() {
     daemon.put(0, 1, A, 0, 1);
     let client = Arc::new(client);
     atomic::watch(true);
-    let threads = [0, 1].map(|hint| {
+    // One in a block of its own, one where all claim.
+    let threads = [0, BLOCKS * BLOCK_CELLS].map(|hint| {
         let client = client.clone();
         thread::spawn(move || client.get(A, 1, hint).0)
     });
@@ -156,7 +158,7 @@ fn wanted() {
             return true;
         }
         daemon.index.want(true);
-        fence_before_scan();
+        fence_everybody();
         !looks_late && daemon.retract(0)
     };
     let (rung, gone) = race(releases, wants);
@@ -235,7 +237,7 @@ fn awaited() {
             return true;
         }
         daemon.index.expect(HASH, true);
-        fence_before_scan();
+        fence_everybody();
         !expects_late && !daemon.drain().is_empty()
     };
     let (rung, there) = race(puts, waits);

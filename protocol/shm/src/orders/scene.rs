@@ -11,8 +11,9 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 
 use super::atomic;
+use crate::fences::{Fences, fence_everybody};
 use crate::index::{IndexReader, IndexWriter, Missed, Place, SlotFields, SlotState};
-use crate::page::{ClientPage, Entry, EntryKind, OwnPage, fence_before_scan};
+use crate::page::{ClientPage, Entry, EntryKind, OwnPage};
 
 pub(super) const A: [u8; 28] = [1; 28];
 pub(super) const B: [u8; 28] = [2; 28];
@@ -61,7 +62,7 @@ pub(super) fn scene(slots: u32) -> (Daemon, Client) {
     let extents = Arc::new(Extents(std::array::from_fn(|_| UnsafeCell::new(0))));
     let client = Client {
         index: IndexReader::attach(index.fd()).unwrap(),
-        page: OwnPage::attach(page.fd()).unwrap(),
+        page: OwnPage::attach(page.fd(), Fences::Own).unwrap(),
         extents: extents.clone(),
     };
     (Daemon { index, page, extents }, client)
@@ -105,7 +106,7 @@ impl Daemon {
     fn claims(&self, slot: u32) -> bool {
         let mut claimed = false;
         if !slipped(Slip::NoScan) {
-            fence_before_scan();
+            fence_everybody();
             self.page.scan(&mut |there, generation| {
                 claimed |= there == slot && self.index.generation(slot) as u32 == generation;
             });

@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::{
     LAYOUT_VERSION, MAGIC, OWN_CELL_BYTES, OWN_CELLS, OWN_OFFSET, OWN_USED_OFFSET, PAGE_BYTES, PIN_WORDS,
     RECENCY_OFFSET, RECENCY_WORDS, RECENCY_WRITTEN_OFFSET, WORDS_OFFSET, claim,
 };
-use crate::atomic::{AtomicU64, fence};
+use crate::atomic::AtomicU64;
 use crate::words::Words;
 
 /// The daemon's side of one client's page.
@@ -67,7 +67,7 @@ impl ClientPage {
     }
 
     /// Visits every claim: the slot and the low 32 bits of its generation. A hostile page may hold slots that don't
-    /// exist. The caller fences first, once for all pages.
+    /// exist. The caller fences first, for everybody and once for all pages.
     pub fn scan(&self, visit: &mut dyn FnMut(u32, u32)) {
         let own = (0..self.own_cells_used()).map(|cell| self.own_cell(cell));
         let words = (0..self.high_water).map(|word| self.word(word));
@@ -120,15 +120,10 @@ impl ClientPage {
     }
 }
 
-/// Stands between a change of commit words and the scan that asks who pinned before it: either the client sees the
-/// change, or the scan sees the pin.
-pub fn fence_before_scan() {
-    fence(SeqCst);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fences::Fences;
 
     fn claims(page: &ClientPage) -> Vec<(u32, u32)> {
         let mut claims = Vec::new();
@@ -159,7 +154,7 @@ mod tests {
     #[test]
     fn what_was_used_lately_is_told_once() {
         let page = ClientPage::create(1).unwrap();
-        let pins = crate::page::OwnPage::attach(page.fd()).unwrap();
+        let pins = crate::page::OwnPage::attach(page.fd(), Fences::Own).unwrap();
         let recent = || {
             let mut recent = Vec::new();
             page.take_recent(&mut |slot| recent.push(slot));
