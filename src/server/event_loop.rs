@@ -161,13 +161,12 @@ impl Engine {
                     Source::Upkeep => self.hear_of_errand(),
                     Source::Process(client) => self.ended.push_back(client),
                     Source::Connection(key) => {
-                        if event.is_writable() {
-                            self.unsent.push(key);
-                        }
-                        if event.is_read_closed()
-                            && let Some(connection) = self.connections.get_mut(key)
-                        {
-                            connection.ends = true;
+                        if let Some(connection) = self.connections.get_mut(key) {
+                            connection.ends |= event.is_read_closed();
+                            // Not whoever speaks and will be answered: others may be told first of what it does.
+                            if event.is_writable() && connection.outbox.waiting_bytes() > 0 {
+                                self.unsent.push(key);
+                            }
                         }
                         let speaks = event.is_readable() || event.is_read_closed() || event.is_error();
                         if speaks {

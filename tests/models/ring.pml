@@ -53,7 +53,7 @@ proctype Putter() {
     :: object <= OBJECTS ->
         load(PUTTER, HEAD, head);
         if
-        :: object - 1 - head == RING -> putter_says!SYNC_FRAME; putter_hears?_
+        :: object - 1 - head == RING -> system_call(PUTTER); putter_says!SYNC_FRAME; putter_hears?_
         :: else ->
 #ifdef FILTER_LOADED_FIRST
             load(PUTTER, FILTER, filter);
@@ -71,7 +71,7 @@ proctype Putter() {
             load(PUTTER, FILTER, filter);
 #endif
             if
-            :: filter & BIT(object) -> putter_says!RING_FRAME
+            :: filter & BIT(object) -> system_call(PUTTER); putter_says!RING_FRAME
             :: else
             fi;
             store_release(PUTTER, RETURNED, object);

@@ -1,45 +1,88 @@
 //! The exact order in which objects that may be dropped were last used.
 //!
 //! Invariant: a slot stands here exactly while its object is sealed, in memory, and may be dropped.
+//!
+//! A ring of links, one for each slot and one for the two ends, in which nothing is searched for and nothing allocated: an
+//! object comes here with each put, when it is in no cache yet.
 
-use lru::LruCache;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use crate::slot::SlotNumber;
 
 /// Least recently used first.
+#[derive(Clone, Debug)]
 pub struct Recency {
-    order: LruCache<SlotNumber, ()>,
+    /// By place: that of the ends, then one for each slot.
+    links: Vec<Links>,
+    count: usize,
+}
+
+/// The neighbours of a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Links {
+    /// Used before it; of the ends, the newest.
+    older: u32,
+    /// Used after it; of the ends, the oldest.
+    newer: u32,
 }
 
 impl Recency {
     /// Nothing yet.
     pub fn new() -> Self {
-        Self { order: LruCache::unbounded() }
+        Self { links: vec![Links { older: ENDS, newer: ENDS }], count: 0 }
     }
 
-    /// A new object, used just now.
+    /// An object, used just now.
     pub fn insert(&mut self, slot: SlotNumber) {
-        self.order.put(slot, ());
+        let place = self.take_out(slot);
+        self.put_between(self.links[ENDS as usize].older, place, ENDS);
     }
 
-    /// The object was used just now. Objects that stand here in no order are passed over.
+    /// The object was used just now. Objects that don't stand here are passed over.
     pub fn touch(&mut self, slot: SlotNumber) {
-        self.order.promote(&slot);
+        if self.links.get(slot.0 as usize + 1).is_some_and(|links| *links != NOWHERE) {
+            self.insert(slot);
+        }
     }
 
     /// The object is gone, or may not be dropped any more.
     pub fn remove(&mut self, slot: SlotNumber) {
-        self.order.pop(&slot);
+        self.take_out(slot);
     }
 
     /// All of them, least recently used first.
     pub fn oldest_first(&self) -> impl Iterator<Item = SlotNumber> {
-        self.order.iter().rev().map(|(slot, ())| *slot)
+        let next = |place: &u32| Some(self.links[*place as usize].newer);
+        let places = core::iter::successors(next(&ENDS), next);
+        places.take_while(|place| *place != ENDS).map(|place| SlotNumber(place - 1))
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.order.len()
+        self.count
+    }
+
+    /// Where a slot stands, after it was taken out of there.
+    fn take_out(&mut self, slot: SlotNumber) -> u32 {
+        let place = slot.0 + 1;
+        if self.links.len() <= place as usize {
+            self.links.resize(place as usize + 1, NOWHERE);
+        }
+        let links = core::mem::replace(&mut self.links[place as usize], NOWHERE);
+        if links != NOWHERE {
+            self.links[links.older as usize].newer = links.newer;
+            self.links[links.newer as usize].older = links.older;
+            self.count -= 1;
+        }
+        place
+    }
+
+    fn put_between(&mut self, older: u32, place: u32, newer: u32) {
+        self.links[place as usize] = Links { older, newer };
+        self.links[older as usize].newer = place;
+        self.links[newer as usize].older = place;
+        self.count += 1;
     }
 }
 
@@ -49,11 +92,46 @@ impl Default for Recency {
     }
 }
 
+/// The place of both ends.
+const ENDS: u32 = 0;
+/// Of a slot that doesn't stand here.
+const NOWHERE: Links = Links { older: u32::MAX, newer: u32::MAX };
+
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
+    use lru::LruCache;
 
     use super::*;
+    use crate::arena::fill::Random;
+
+    /// Beside the crate that is known for it, over random uses.
+    #[test]
+    fn the_order_is_that_of_an_lru_cache() {
+        for seed in 0..20 {
+            let mut random = Random(seed);
+            let (mut recency, mut cache) = (Recency::new(), LruCache::unbounded());
+            for _ in 0..2000 {
+                let slot = SlotNumber(random.below(40) as u32);
+                match random.below(4) {
+                    0 => {
+                        recency.insert(slot);
+                        cache.put(slot, ());
+                    }
+                    1 | 2 => {
+                        recency.touch(slot);
+                        cache.promote(&slot);
+                    }
+                    _ => {
+                        recency.remove(slot);
+                        cache.pop(&slot);
+                    }
+                }
+                let expected: Vec<SlotNumber> = cache.iter().rev().map(|(slot, ())| *slot).collect();
+                assert_eq!(recency.oldest_first().collect::<Vec<_>>(), expected, "seed {seed}");
+                assert_eq!(recency.count(), expected.len());
+            }
+        }
+    }
 
     #[test]
     fn a_touched_object_goes_last() {
