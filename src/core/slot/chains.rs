@@ -10,7 +10,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::SlotNumber;
+use super::{Slot, SlotNumber};
 
 /// All buckets. 0 is the end of a chain, else slot + 1.
 #[derive(Clone, Debug)]
@@ -39,20 +39,21 @@ impl Chains {
         Link(core::mem::replace(&mut self.heads[bucket], slot.0 + 1))
     }
 
-    /// Takes a slot off its chain: whoever stood before it leads to `next` from now on.
+    /// Takes a slot off its chain: whoever stood before it leads to what stands behind it from now on.
     ///
     /// # Panics
     /// If it isn't on this chain.
-    pub(super) fn unlink(&mut self, hash: u64, slot: SlotNumber, next: Link, links: &mut impl Links) {
+    pub(super) fn unlink(&mut self, hash: u64, slot: SlotNumber, slots: &mut [Slot]) {
         self.linked -= 1;
+        let next = slots[slot.0 as usize].next;
         let bucket = self.bucket(hash);
-        let mut before = Link(self.heads[bucket]).slot();
+        let mut before = self.first(hash).slot();
         if before == Some(slot) {
             self.heads[bucket] = next.0;
             return;
         }
         while let Some(this) = before {
-            let link = links.link_of(this);
+            let link = &mut slots[this.0 as usize].next;
             if link.slot() == Some(slot) {
                 *link = next;
                 return;
@@ -70,12 +71,6 @@ impl Chains {
     fn bucket(&self, hash: u64) -> usize {
         (hash & self.mask) as usize
     }
-}
-
-/// Where the links of slots are.
-pub(super) trait Links {
-    /// The link behind a slot.
-    fn link_of(&mut self, slot: SlotNumber) -> &mut Link;
 }
 
 /// What stands behind a slot in its chain.

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use plasmad_wire::{Extent, Format, Handle, Location, ObjectId};
 
-use super::chains::{Chains, Link, Links};
+use super::chains::{Chains, Link};
 use super::{Move, SlotNumber, State};
 use crate::Nanos;
 use crate::clients::ClientId;
@@ -44,7 +44,7 @@ pub struct Slot {
     /// It was handed out before it had an id, so its commit word tells of it.
     pub was_granted: bool,
     /// The next of its chain.
-    next: Link,
+    pub(super) next: Link,
 }
 
 impl Slot {
@@ -240,14 +240,8 @@ impl SlotTable {
     }
 
     fn unlink(&mut self, slot: SlotNumber) {
-        let (hash, next) = (self[slot].id.hash(self.hash_seed), self[slot].next);
-        self.by_id.unlink(hash, slot, next, &mut self.slots);
-    }
-}
-
-impl Links for Vec<Slot> {
-    fn link_of(&mut self, slot: SlotNumber) -> &mut Link {
-        &mut self[slot.0 as usize].next
+        let hash = self[slot].id.hash(self.hash_seed);
+        self.by_id.unlink(hash, slot, &mut self.slots);
     }
 }
 
