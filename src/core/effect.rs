@@ -154,6 +154,11 @@ pub enum Refusal {
     NotHeld(Handle),
     /// No room, now or ever.
     Full(Shortage),
+    /// There are as many objects as the store can have.
+    TableFull {
+        /// How many that is.
+        objects_max: u32,
+    },
     /// A limit, with its name and value.
     Limit {
         /// What is limited.
@@ -180,7 +185,7 @@ impl Refusal {
             Self::NotSealed(_) => ErrorCode::ObjectNotSealed,
             Self::NotHeld(_) => ErrorCode::NotHeld,
             Self::Full(_) => ErrorCode::StoreFull,
-            Self::Limit { .. } => ErrorCode::LimitExceeded,
+            Self::TableFull { .. } | Self::Limit { .. } => ErrorCode::LimitExceeded,
             Self::Denied => ErrorCode::AccessDenied,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::Malformed(_) => ErrorCode::Malformed,

@@ -61,6 +61,7 @@ pub(crate) fn id(refusal: &Refusal) -> Option<ObjectId> {
         Refusal::Exists(id) | Refusal::NotFound(id) | Refusal::NotSealed(id) | Refusal::FillFailed(id) => Some(*id),
         Refusal::NotHeld(_)
         | Refusal::Full(_)
+        | Refusal::TableFull { .. }
         | Refusal::Limit { .. }
         | Refusal::Denied
         | Refusal::Cancelled
@@ -95,6 +96,10 @@ pub(crate) fn sentence(refusal: &Refusal, clients: &Clients) -> String {
             )
         }
         Refusal::Full(shortage) => shortage_sentence(shortage, clients),
+        Refusal::TableFull { objects_max } => format!(
+            "there are {objects_max} objects, as many as this store can have: delete some, or start plasmad with more \
+             --max-objects"
+        ),
         Refusal::Limit { what, limit } => limit_sentence(what, *limit),
         Refusal::Denied => "this connection is a reader's: it can look and get, but not change anything".to_owned(),
         Refusal::Cancelled => "the request was taken back by its client".to_owned(),

@@ -482,7 +482,7 @@ fn grants_are_taken_back_before_a_create_is_told_that_there_are_too_many_objects
     assert_eq!(store.stats().granted_bytes, 3 * 64);
     let objects = (20..23).map(|id| wanted(id, 64)).collect();
     let full = store.asks(3, 9, Verb::Create { timeout_ns: 0, objects });
-    assert!(matches!(full[..], [(3, 9, Reply::Refused(Refusal::Limit { limit: 16, .. }))]), "{full:?}");
+    assert!(matches!(full[..], [(3, 9, Reply::Refused(Refusal::TableFull { objects_max: 16 }))]), "{full:?}");
     assert_eq!(store.stats().granted_bytes, 64, "one is claimed");
     store.fill(20..22);
     store.tells(1, put(1, 1, 64, &held));

@@ -167,13 +167,13 @@ fn a_thousand_clients_that_did_one_get_and_are_idle_take_little() {
 
 /// What a process takes: anonymous memory, and what is present of the memory files it has open, by name.
 #[derive(Debug)]
-struct Memory {
+pub(super) struct Memory {
     heap: u64,
     files: BTreeMap<String, u64>,
 }
 
 impl Memory {
-    fn of(process: u32) -> Self {
+    pub(super) fn of(process: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("its anonymous memory");
         let heap: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
@@ -196,7 +196,7 @@ impl Memory {
         self.heap + self.files.values().sum::<u64>()
     }
 
-    fn part(&self, name: &str) -> u64 {
+    pub(super) fn part(&self, name: &str) -> u64 {
         if name == "heap" { self.heap } else { self.files[name] }
     }
 
@@ -236,7 +236,7 @@ fn populated(store: &Store) -> (u64, bool) {
     (memory["populated_bytes"].as_u64().expect("a number"), memory["population_done"] == true)
 }
 
-fn engine_pid(store: &Store) -> u32 {
+pub(super) fn engine_pid(store: &Store) -> u32 {
     let stats: Value = serde_json::from_str(&store.stats_json().expect("stats")).expect("JSON");
     stats["engine_pid"].as_u64().expect("a number") as u32
 }

@@ -11,6 +11,7 @@
 //! | `starting`, `stopping` | one daemon on one path; every end is clean, or says what was lost |
 //! | `sealed` | what is sealed stays as it is |
 //! | `memory` | what the daemon takes, and gives back |
+//! | `many` | as many objects as there can be |
 //! | `verbs` | every verb of the Rust client, with its errors |
 //! | `requests` | order, pieces, and requests that make no sense |
 //! | `command_*` | the command line: what it prints, how it exits |
@@ -22,6 +23,7 @@ mod command_failures;
 mod command_objects;
 mod command_stats;
 pub(crate) mod helpers;
+mod many;
 mod memory;
 pub(crate) mod numbers;
 pub(crate) mod raw;

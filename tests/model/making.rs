@@ -90,7 +90,7 @@ impl Model {
         }
         if objects.len() + self.objects.len() + self.granted.len() > self.config.slots_max as usize {
             self.seen.tables_full += 1;
-            return Ok(Err(Refusal::Limit { what: "objects in this store", limit: self.config.slots_max.into() }));
+            return Ok(Err(Refusal::TableFull { objects_max: self.config.slots_max }));
         }
         Ok(Ok(()))
     }

@@ -126,13 +126,22 @@ fn what_is_used_lately_is_evicted_last() {
 fn more_buffers_than_a_page_has_cells_go_on_over_the_socket() {
     let daemon = Daemon::start();
     let store = Store::connect(daemon.socket()).unwrap();
-    let id = store.put(b"many times", &CreateOptions::default()).unwrap();
-    let buffers: Vec<_> = (0..20_000).map(|_| store.get(id, Timeout::NO_WAIT).unwrap()).collect();
-    assert_eq!(store.stat(id).unwrap().pins, 20_000);
+    let data = |number: u64| number.to_le_bytes().repeat(8);
+    let ids: Vec<_> = (0..BUFFERS).map(|number| store.put(&data(number), &CreateOptions::default()).unwrap()).collect();
+    let (one_by_one, at_once) = ids.split_at(8192);
+    let mut buffers: Vec<_> = one_by_one.iter().map(|id| store.get(*id, Timeout::NO_WAIT).unwrap()).collect();
+    buffers.extend(at_once.chunks(8192).flat_map(|ids| store.get_many(ids, Timeout::NO_WAIT).unwrap()));
+    // And those that are held twice.
+    buffers.extend(one_by_one.iter().map(|id| store.get(*id, Timeout::NO_WAIT).unwrap()));
+    assert!((0..BUFFERS).chain(0..8192).zip(&buffers).all(|(number, buffer)| buffer[..] == data(number)));
+    let pins = || store.list(None).unwrap().objects.iter().map(|object| u64::from(object.pins)).sum::<u64>();
+    assert_eq!((pins(), stats(&store)["memory"]["pinned_bytes"].as_u64()), (BUFFERS + 8192, Some(64 * BUFFERS)));
     let totals = stats(&store)["totals"].clone();
-    assert!(totals["gets_shared"].as_u64() > Some(0) && totals["gets_socket"].as_u64() > Some(0), "{totals}");
+    assert!(totals["gets_shared"].as_u64() > Some(1000) && totals["gets_socket"].as_u64() > Some(190_000), "{totals}");
     drop(buffers);
-    assert_eq!(store.stat(id).unwrap().pins, 0);
+    assert_eq!((pins(), stats(&store)["memory"]["pinned_bytes"].as_u64()), (0, Some(0)));
+    // There are cells again.
+    assert!(store.get_without_asking(ids[9]).unwrap().is_some());
 }
 
 #[test]
@@ -219,4 +228,5 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     until(what, || holds().then_some(()));
 }
 
+const BUFFERS: u64 = 200_000;
 const HOLDER: &str = "PLASMAD_TEST_HOLDER";

@@ -126,7 +126,7 @@ impl Store {
             objects.iter().try_for_each(|wanted| self.check_id(wanted))?;
         }
         if objects.len() > self.slots.vacancies() {
-            return Err(Refusal::Limit { what: "objects in this store", limit: self.config.slots_max.into() });
+            return Err(Refusal::TableFull { objects_max: self.config.slots_max });
         }
         Ok(())
     }
