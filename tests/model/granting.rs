@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plasmad_core::clients::Ring;
-use plasmad_core::event::Wanted;
 use plasmad_core::{ClientId, Nanos, Refusal, Reply, SlotNumber, WhenFull};
 use plasmad_wire::limits::{GRANT_BYTES_MAX, GRANTS_MAX};
-use plasmad_wire::{Format, Handle, ObjectId};
+use plasmad_wire::{Extent, Handle};
 
 use super::state::{Client, Granted, Model, alignment, reserved};
 use super::transcript::Transcript;
 use crate::support::{Call, Checked, ensure};
 
 impl Model {
-    /// Slots that lie side by side: as many as may be, or a half of that, and so on, until a hole takes them.
+    /// Slots wherever there is room: as many as may be.
     pub(super) fn grant(
         &mut self,
         said: &mut Transcript,
@@ -37,10 +36,6 @@ impl Model {
         }
         let grants = said.granted(client)?;
         ensure!(grants.len() as u64 == count, "{} grants of {count}", grants.len());
-        for pair in grants.windows(2) {
-            let (first, second) = (pair[0].extent, pair[1].extent);
-            ensure!(second.offset == first.offset + reserved(bytes), "{first:?} and {second:?} are no neighbours");
-        }
         for grant in grants {
             self.check_placement(grant.extent, Some(bytes), &[])?;
             self.check_vacant(Handle { slot: grant.slot.0, generation: grant.generation })?;
@@ -54,38 +49,58 @@ impl Model {
         Ok(Ok(Reply::Done(count as u32)))
     }
 
-    /// How many there is room for: none while anybody waits for room. A cache that has none free makes some.
+    /// How many there is room for: none while anybody waits for room. A cache that has less than a 256th of itself free
+    /// makes some.
     fn room_for_grants(&mut self, said: &mut Transcript, client: ClientId, bytes: u64, count: u64) -> Checked<u64> {
         if self.first_create().is_some() {
             return Ok(0);
         }
+        let makes_room = self.config.when_full == WhenFull::Evict;
+        let droppable = if makes_room { self.config.capacity_bytes / 256 } else { 0 };
         let free = self.config.capacity_bytes - self.used_bytes() - self.granted_bytes();
-        let most = count.min(self.grants_allowed(client, bytes, free / 8));
-        let holes = self.holes_without(&[]);
-        let fits = |count: &u64| {
-            let at = |start: u64| start.next_multiple_of(alignment(bytes));
-            *count > 0 && holes.iter().any(|(start, end)| at(*start) + count * reserved(bytes) <= *end)
-        };
-        let found = (0..=4).map(|halved| most >> halved).find(fits);
-        if found.is_some() || self.config.when_full != WhenFull::Evict {
-            return Ok(found.unwrap_or(0));
+        let most = count.min(self.grants_allowed(client, bytes, droppable.max(free / 8)));
+        let there = most.min(self.pieces(bytes, &[], &[]));
+        if there == most || !makes_room {
+            return Ok(there);
         }
-        let count = count.min(self.grants_allowed(client, bytes, self.config.capacity_bytes / 256));
         self.sweep(said)?;
-        let needed = count * reserved(bytes);
-        if self.fits_one(needed, &[]) {
-            return Ok(count);
+        let mut placed = said.to_be_granted(client);
+        placed.truncate(there as usize);
+        if self.pieces(bytes, &placed, &[]) == 0 && self.pieces(bytes, &placed, &self.candidates()) > 0 {
+            self.seen.dropped_for_grants += 1;
+            let window = said.retracted().unwrap_or_default();
+            self.check_dropped_for_pieces(bytes, most - there, &placed, &window)?;
+            window.iter().try_for_each(|slot| self.drop_object(said, slot.0))?;
         }
-        if !self.fits_one(needed, &self.candidates()) {
-            return Ok(0);
+        Ok(most.min(there + self.pieces(bytes, &placed, &[])))
+    }
+
+    /// How many extents of these bytes there are holes for, beside some more that are used, and when these slots are gone.
+    fn pieces(&self, bytes: u64, used: &[Extent], gone: &[u32]) -> u64 {
+        let pieces =
+            |(start, end): (u64, u64)| end.saturating_sub(start.next_multiple_of(alignment(bytes))) / reserved(bytes);
+        self.holes_between(used, gone).into_iter().map(pieces).sum()
+    }
+
+    /// Objects went for so many extents: none that is younger than needed, and none for nothing.
+    fn check_dropped_for_pieces(&self, bytes: u64, count: u64, used: &[Extent], window: &[SlotNumber]) -> Checked {
+        self.check_droppable(window)?;
+        let window: Vec<u32> = window.iter().map(|slot| slot.0).collect();
+        let candidates = self.candidates();
+        let can_be = |number: usize| self.pieces(bytes, used, &candidates[..number]);
+        let wanted = count.min(can_be(candidates.len()));
+        ensure!(self.pieces(bytes, used, &window) >= wanted, "{window:?} was dropped, and is not enough for {wanted}");
+        let enough = (0..candidates.len()).find(|number| can_be(*number) >= wanted).unwrap_or(candidates.len());
+        let oldest = &candidates[..enough];
+        ensure!(window.iter().all(|slot| oldest.contains(slot)), "{window:?} was dropped, {oldest:?} are enough");
+        for slot in &window {
+            let offset = self.objects[slot].record.extent.offset;
+            let holes = self.holes_between(used, &window);
+            let hole = holes.into_iter().find(|(start, end)| (*start..*end).contains(&offset));
+            let serves = hole.is_some_and(|(start, end)| reserved(bytes) <= end - start);
+            ensure!(serves, "{slot} was dropped for nothing, with {window:?}");
         }
-        self.seen.dropped_for_grants += 1;
-        let window = said.retracted().unwrap_or_default();
-        let (id, format) = (ObjectId::default(), Format::Raw);
-        let wanted = Wanted { id, data_bytes: needed, metadata_bytes: 0, format, evictable: false, payload: None };
-        self.check_window(&[wanted], &window)?;
-        window.iter().try_for_each(|slot| self.drop_object(said, slot.0))?;
-        Ok(count)
+        Ok(())
     }
 
     /// A sixteenth of the arena, 16 MiB, so much of what is free or can be made so, and an eighth of the free slots; less

@@ -68,8 +68,9 @@ fn the_model_notices_every_fault() {
         (Fault::NobodyRings, "nobody rang"),
     ];
     for (fault, expected) in faults {
-        // Seed 1 evicts when it is full, so that every fault has its occasion.
-        let failure = run(1, CANARY_OPERATIONS, fault).expect_err(&format!("{fault:?} went unnoticed"));
+        // These seeds evict when they are full, so that every fault has its occasion.
+        let failure = [1, 4, 7].into_iter().find_map(|seed| run(seed, CANARY_OPERATIONS, fault).err());
+        let failure = failure.unwrap_or_else(|| panic!("{fault:?} went unnoticed"));
         let found = failure.violation.0;
         let is_known = expected.split('|').any(|part| found.contains(part));
         assert!(is_known, "{fault:?} after {} operations: {found}", failure.operation);
@@ -96,5 +97,5 @@ fn against_model(range: std::ops::Range<u64>, operations: u64) {
     assert!(Seen::rarest(&seen) > 0 || seen.len() == 1, "too little was tried: {seen:?}");
 }
 
-/// Within so many operations every fault must have been noticed.
+/// Within so many operations of a seed every fault must have been noticed.
 const CANARY_OPERATIONS: u64 = 5_000;

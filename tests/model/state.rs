@@ -246,8 +246,14 @@ impl Model {
 
     /// Free pieces from address to address, as if these slots were free as well.
     pub(super) fn holes_without(&self, gone: &[u32]) -> Vec<(u64, u64)> {
+        self.holes_between(&[], gone)
+    }
+
+    /// The same, where these are used too.
+    pub(super) fn holes_between(&self, used: &[Extent], gone: &[u32]) -> Vec<(u64, u64)> {
         let kept = self.objects.iter().filter(|(slot, _)| !gone.contains(slot)).map(|(_, object)| object.record.extent);
-        self.holes_beside(kept.chain(self.granted.values().map(|granted| granted.extent)))
+        let granted = self.granted.values().map(|granted| granted.extent);
+        self.holes_beside(kept.chain(granted).chain(used.iter().copied()))
     }
 
     fn holes_beside(&self, used: impl Iterator<Item = Extent>) -> Vec<(u64, u64)> {

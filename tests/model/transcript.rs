@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use plasmad_core::residence::Grant;
 use plasmad_core::{ClientId, Effect, Refusal, Reply, RequestTag, SlotNumber};
+use plasmad_wire::Extent;
 
 use crate::support::{Call, Checked, Violation, ensure};
 
@@ -102,6 +103,15 @@ impl Transcript {
             Some(Call::Grant(whom, grants)) if whom == client => Ok(grants),
             found => Err(Violation(format!("expected grants for {client:?}\n   found {found:?}"))),
         }
+    }
+
+    /// Where the slots lie that a later change hands to a client.
+    pub(super) fn to_be_granted(&self, client: ClientId) -> Vec<Extent> {
+        let grants = self.calls.iter().find_map(|call| match call {
+            Call::Grant(whom, grants) if *whom == client => Some(grants),
+            _ => None,
+        });
+        grants.into_iter().flatten().map(|grant| grant.extent).collect()
     }
 
     /// How many changes were not read.

@@ -370,6 +370,11 @@ pub(super) fn place_in(offset: u64, range_bytes: u64, bytes: u64) -> Option<u64>
     (start.checked_add(reserved(bytes))? <= offset + range_bytes).then_some(start)
 }
 
+/// How many extents of one length fit a range side by side. Each of them ends where the next may start.
+pub(super) fn pieces_in(start: u64, end: u64, bytes: u64) -> u64 {
+    end.saturating_sub(start.next_multiple_of(alignment(bytes))) / reserved(bytes)
+}
+
 /// What a request takes: 100 bytes take 128.
 pub(super) fn reserved(bytes: u64) -> u64 {
     // Requests are compared with the capacity before they are added to anything.

@@ -1,17 +1,18 @@
-//! Which objects have to go so that one contiguous piece becomes free.
+//! Which objects have to go so that one contiguous piece becomes free, or many of one length.
 //!
 //! Candidates are marked in the order of their eviction. Each mark joins the holes and the marked blocks beside it
-//! into a run; the first run that can hold the request is the one whose objects have been unused for longest.
-//! Inside it, the cheapest stretch that holds the request is taken, so that no object goes for nothing.
+//! into a run, until the runs hold what was asked for: then their objects are those that have been unused for longest.
+//! Inside each, the cheapest stretch that holds its part is taken, so that no object goes for nothing.
 //!
 //! Invariant: runs are disjoint and known by both their ends, so a mark costs two look-ups, not a walk.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use plasmad_wire::Extent;
 
-use super::allocator::{Allocator, Block, place_in, reserved};
+use super::allocator::{Allocator, Block, pieces_in, reserved};
 use crate::slot::SlotNumber;
 
 /// The victims whose going makes room for `bytes`, by address; `None` if not even all candidates would.
@@ -22,23 +23,45 @@ pub fn plan(
     candidates: impl Iterator<Item = (SlotNumber, Extent)>,
     bytes: u64,
 ) -> Option<Vec<SlotNumber>> {
-    let mut runs = Runs::default();
-    let mut marked = BTreeMap::new();
-    for (slot, extent) in candidates.filter(|(_, extent)| extent.bytes > 0) {
+    let victims = plan_pieces(arena, candidates, bytes, 1);
+    (!victims.is_empty()).then_some(victims)
+}
+
+/// The victims whose going makes room for so many pieces of `bytes`, each on its own; for as many as can be, if all
+/// candidates are not enough. No hole takes such a piece now.
+pub fn plan_pieces(
+    arena: &Allocator,
+    candidates: impl Iterator<Item = (SlotNumber, Extent)>,
+    bytes: u64,
+    count: u64,
+) -> Vec<SlotNumber> {
+    let mut candidates = candidates.filter(|(_, extent)| extent.bytes > 0);
+    let (mut runs, mut marked) = (Runs::default(), BTreeMap::new());
+    let held_by = |run: &Range<u64>| pieces_in(run.start, run.end, bytes);
+    let mut held = 0;
+    while held < count {
+        let Some((slot, extent)) = candidates.next() else { break };
         marked.insert(extent.offset, slot);
-        let (start, end) = runs.mark(arena, extent);
-        if place_in(start, end - start, bytes).is_some() {
-            return Some(cheapest_stretch(arena, &marked, start, end, bytes));
+        let Joined { run, of } = runs.mark(arena, extent);
+        held = held + held_by(&run) - of.iter().map(held_by).sum::<u64>();
+    }
+    let mut victims = Vec::new();
+    let mut wanted = count;
+    for run in runs.all() {
+        let pieces = held_by(&run).min(wanted);
+        if pieces > 0 {
+            victims.extend(cheapest_stretch(arena, &marked, run, bytes, pieces));
+            wanted -= pieces;
         }
     }
-    None
+    victims
 }
 
 /// The longest piece there would be if these were free too.
 pub fn largest_hole_without(arena: &Allocator, extents: impl Iterator<Item = Extent>) -> u64 {
     let mut runs = Runs::default();
     let joined = extents.filter(|extent| extent.bytes > 0).map(|extent| {
-        let (start, end) = runs.mark(arena, extent);
+        let Range { start, end } = runs.mark(arena, extent).run;
         end - start
     });
     joined.max().unwrap_or(0).max(arena.largest_hole_bytes())
@@ -51,9 +74,18 @@ struct Runs {
     start_by_end: BTreeMap<u64, u64>,
 }
 
+/// What became of a mark.
+struct Joined {
+    /// The run it lies in.
+    run: Range<u64>,
+    /// The runs before and behind it that are in this one now; empty where there was none.
+    of: [Range<u64>; 2],
+}
+
 impl Runs {
-    /// Marks a block; returns the run it lies in now.
-    fn mark(&mut self, arena: &Allocator, extent: Extent) -> (u64, u64) {
+    /// Marks a block.
+    fn mark(&mut self, arena: &Allocator, extent: Extent) -> Joined {
+        let mut of = [0..0, 0..0];
         let (mut start, mut end) = (extent.offset, extent.offset + reserved(extent.bytes));
         if let Some(hole) = arena.block_before(start).filter(|block| block.is_hole) {
             start = hole.offset;
@@ -63,19 +95,27 @@ impl Runs {
         }
         // A hole between two marked blocks belongs to both their runs: they overlap by it and become one.
         if let Some(run_start) = self.run_that_reaches(start, extent.offset) {
-            self.start_by_end.remove(&self.end_by_start[&run_start]);
-            self.end_by_start.remove(&run_start);
+            of[0] = self.take(run_start);
             start = run_start;
         }
         if let Some(run_start) = self.run_that_starts(extent.offset + reserved(extent.bytes), end) {
-            let run_end = self.end_by_start[&run_start];
-            self.end_by_start.remove(&run_start);
-            self.start_by_end.remove(&run_end);
-            end = run_end;
+            of[1] = self.take(run_start);
+            end = of[1].end;
         }
         self.end_by_start.insert(start, end);
         self.start_by_end.insert(end, start);
-        (start, end)
+        Joined { run: start..end, of }
+    }
+
+    /// All runs, by address.
+    fn all(&self) -> impl Iterator<Item = Range<u64>> {
+        self.end_by_start.iter().map(|(start, end)| *start..*end)
+    }
+
+    fn take(&mut self, start: u64) -> Range<u64> {
+        let end = self.end_by_start.remove(&start).expect("a run is known by both its ends");
+        self.start_by_end.remove(&end);
+        start..end
     }
 
     /// The run that ends where the block begins, or where the hole before the block begins or ends.
@@ -89,25 +129,26 @@ impl Runs {
     }
 }
 
-/// The stretch of a run that holds the request at the least cost in bytes dropped: two ends that move up in turn.
+/// The stretch of a run that holds so many pieces at the least cost in bytes dropped: two ends that move up in turn.
 fn cheapest_stretch(
     arena: &Allocator,
     marked: &BTreeMap<u64, SlotNumber>,
-    start: u64,
-    end: u64,
+    run: Range<u64>,
     bytes: u64,
+    pieces: u64,
 ) -> Vec<SlotNumber> {
-    let blocks: Vec<Block> = arena.blocks_in(start..end).collect();
+    let holds = |start, end| pieces_in(start, end, bytes) >= pieces;
+    let blocks: Vec<Block> = arena.blocks_in(run).collect();
     let cost = |block: &Block| if block.is_hole { 0 } else { block.bytes };
     let (mut best, mut best_cost) = (0..blocks.len(), u64::MAX);
     let (mut last, mut dropped) = (0, 0);
     for first in 0..blocks.len() {
         let from = blocks[first].offset;
-        while last < blocks.len() && (last == first || !holds(from, blocks[last - 1].end(), bytes)) {
+        while last < blocks.len() && (last == first || !holds(from, blocks[last - 1].end())) {
             dropped += cost(&blocks[last]);
             last += 1;
         }
-        if !holds(from, blocks[last - 1].end(), bytes) {
+        if !holds(from, blocks[last - 1].end()) {
             break;
         }
         if dropped < best_cost {
@@ -116,10 +157,6 @@ fn cheapest_stretch(
         dropped -= cost(&blocks[first]);
     }
     blocks[best].iter().filter(|block| !block.is_hole).map(|block| marked[&block.offset]).collect()
-}
-
-fn holds(start: u64, end: u64, bytes: u64) -> bool {
-    place_in(start, end - start, bytes).is_some()
 }
 
 #[cfg(test)]
@@ -148,6 +185,22 @@ mod tests {
         let (arena, objects) = full_of(4, 4096);
         let order = [0, 2, 3, 1].map(|index| objects[index]);
         assert_eq!(slots(plan(&arena, order.into_iter(), 8192)), Some([2, 3].to_vec()));
+    }
+
+    #[test]
+    fn many_pieces_are_where_the_oldest_objects_are() {
+        let (mut arena, objects) = full_of(16, 4096);
+        let order = [9, 2, 12, 4, 3, 7].map(|index| objects[index]);
+        let pieces = |arena: &Allocator, bytes, count| {
+            plan_pieces(arena, order.into_iter(), bytes, count).into_iter().map(|slot| slot.0).collect::<Vec<_>>()
+        };
+        assert_eq!(pieces(&arena, 4096, 3), [2, 9, 12]);
+        assert_eq!(pieces(&arena, 2048, 3), [2, 9], "two of them in each");
+        assert_eq!(pieces(&arena, 8192, 1), [2, 3]);
+        assert_eq!(pieces(&arena, 4096, 9), [2, 3, 4, 7, 9, 12], "as many as can be");
+        assert_eq!(pieces(&arena, 16_384, 1), []);
+        arena.free(objects[8].1);
+        assert_eq!(pieces(&arena, 8192, 2), [2, 3, 9], "with the hole beside it");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 mod plan;
 mod recency;
 
-pub use plan::{Candidate, Plan, plan};
+pub use plan::{Candidate, Plan, plan, plan_pieces};
 pub use recency::Recency;
 
 /// What the store does when a create finds no room.

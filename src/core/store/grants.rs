@@ -21,7 +21,7 @@ use crate::Nanos;
 use crate::arena::window::largest_hole_without;
 use crate::clients::{ClientId, Ledger, Ring};
 use crate::effect::{Effect, Refusal, Reply};
-use crate::eviction::WhenFull;
+use crate::eviction::{WhenFull, plan_pieces};
 use crate::residence::{Entry, Grant, Named, Residence};
 use crate::slot::{Move, SlotNumber, SlotTable, State};
 
@@ -54,9 +54,12 @@ impl Store {
         if ledger.pushing.state != Ring::Read {
             return Err(Refusal::Malformed("a grant is asked for without a ring to tell of it"));
         }
-        let Some(extents) = self.room_for_grants(turn, client, bytes, count) else { return Ok(Reply::Done(0)) };
+        let extents = self.room_for_grants(turn, client, bytes, count);
+        if extents.is_empty() {
+            return Ok(Reply::Done(0));
+        }
         let mut grants = core::mem::take(&mut self.grants);
-        grants.extend(extents.map(|extent| {
+        grants.extend(extents.into_iter().map(|extent| {
             let slot = self.slots.grant(extent, client, turn.now);
             Grant { slot, generation: self.slots[slot].generation, extent }
         }));
@@ -149,29 +152,41 @@ impl Store {
         [for_subscribers, self.idle_check].into_iter().flatten().min()
     }
 
-    /// Extents to hand out, from what is free; a cache drops objects for them, since that is what it would do for the
-    /// puts they are for.
+    /// Extents to hand out, from what is free: side by side, or else wherever there are some. A cache drops objects for the
+    /// rest, those that it would drop for the puts they are for.
     fn room_for_grants<R: Residence>(
         &mut self,
         turn: &mut Turn<'_, R>,
         client: ClientId,
         bytes: u64,
         count: u32,
-    ) -> Option<impl Iterator<Item = Extent> + use<R>> {
+    ) -> Vec<Extent> {
         if !self.creates.is_empty() {
-            return None;
+            return Vec::new();
         }
-        let share = self.arena.free_bytes() / SHARE_OF_FREE;
-        let allowed = count.min(self.grants_allowed(client, bytes, share));
-        let found = (0..=GRANT_HALVINGS).find_map(|halved| self.arena.allocate_run(bytes, allowed >> halved));
-        if found.is_some() || self.config.when_full != WhenFull::Evict {
-            return found;
+        let makes_room = self.config.when_full == WhenFull::Evict;
+        let droppable = if makes_room { self.config.capacity_bytes / SHARE_DROPPED_FOR } else { 0 };
+        let share = droppable.max(self.arena.free_bytes() / SHARE_OF_FREE);
+        let allowed = count.min(self.grants_allowed(client, bytes, share)) as usize;
+        if let Some(run) = self.arena.allocate_run(bytes, allowed as u32) {
+            return run.collect();
         }
-        let allowed = count.min(self.grants_allowed(client, bytes, self.config.capacity_bytes / SHARE_DROPPED_FOR));
-        let each = self.arena.reserved_bytes(Extent { bytes, ..Extent::default() });
-        let made = self.drop_for(turn, &[each * u64::from(allowed)])?;
-        made.into_iter().for_each(|extent| self.arena.free(extent));
-        self.arena.allocate_run(bytes, allowed)
+        let mut extents = Vec::new();
+        self.allocate_pieces(bytes, allowed, &mut extents);
+        let missing = (allowed - extents.len()) as u64;
+        if makes_room
+            && missing > 0
+            && self.make_room(turn, |arena, candidates| plan_pieces(arena, bytes, missing, candidates))
+        {
+            self.allocate_pieces(bytes, allowed, &mut extents);
+        }
+        extents
+    }
+
+    /// As many as there are holes for.
+    fn allocate_pieces(&mut self, bytes: u64, count: usize, extents: &mut Vec<Extent>) {
+        let missing = extents.len()..count;
+        extents.extend(missing.map_while(|_| self.arena.allocate(bytes)));
     }
 
     /// How many more a client may be handed: memory that lies ready for one is not there for the others.
@@ -367,8 +382,6 @@ const SHARE_OF_ALL: u64 = 16;
 const SHARE_DROPPED_FOR: u64 = 256;
 /// The part of what is free, in bytes and in slots, that one client may be handed.
 const SHARE_OF_FREE: u64 = 8;
-/// How often a run that fits no hole is halved.
-const GRANT_HALVINGS: u32 = 4;
 /// Who has told nothing for so long gives back what it was handed.
 const IDLE_NS: Nanos = 1_000_000_000;
 /// How long what stands on a ring may be news to subscribers.

@@ -7,10 +7,11 @@ use plasmad_wire::{Extent, Handle, ObjectId};
 
 use super::{Store, Turn};
 use crate::Nanos;
+use crate::arena::Allocator;
 use crate::clients::ClientId;
 use crate::effect::{Refusal, Reply, Shortage};
 use crate::event::{RequestTag, Wanted};
-use crate::eviction::{Plan, plan};
+use crate::eviction::{Candidate, Plan, plan};
 use crate::queue::{CreateWait, WaitKey, deadline};
 use crate::residence::{Pinned, Residence};
 use crate::slot::{Move, SlotNumber, State};
@@ -202,26 +203,37 @@ impl Store {
     }
 
     /// Extents of these sizes, dropping objects for them only where that is enough.
-    pub(super) fn drop_for<R: Residence>(&mut self, turn: &mut Turn<'_, R>, sizes: &[u64]) -> Option<Vec<Extent>> {
-        if self.is_giving_back(turn.now) {
+    fn drop_for<R: Residence>(&mut self, turn: &mut Turn<'_, R>, sizes: &[u64]) -> Option<Vec<Extent>> {
+        if !self.make_room(turn, |arena, candidates| plan(arena, sizes, candidates)) {
             return None;
+        }
+        let extents = self.allocate_all(sizes);
+        assert!(extents.is_some(), "the plan made no room");
+        extents
+    }
+
+    /// Drops what a plan says, as long as nobody pins it meanwhile; `false` if there is no room.
+    pub(super) fn make_room<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        plan: impl Fn(&Allocator, &mut dyn Iterator<Item = Candidate>) -> Plan,
+    ) -> bool {
+        if self.is_giving_back(turn.now) {
+            return false;
         }
         self.sweep(turn);
         self.note_recent(turn);
         self.pinned.clear();
         turn.residence.pinned(&mut self.pinned);
         for _ in 0..RETRACT_TRIES_MAX {
-            let candidates = self.recency.oldest_first().filter(|slot| !self.pinned.contains(*slot));
-            let candidates = candidates.map(|slot| (slot, self.slots[slot].extent));
-            match plan(&self.arena, sizes, candidates) {
-                Plan::Fits => return self.allocate_all(sizes),
-                Plan::Impossible => return None,
+            let planned = plan(&self.arena, &mut self.candidates());
+            match planned {
+                Plan::Fits => return true,
+                Plan::Impossible => return false,
                 Plan::Drop(window) => match turn.residence.retract(&window) {
                     Ok(()) => {
                         window.iter().for_each(|slot| self.drop_retracted(turn, *slot));
-                        let extents = self.allocate_all(sizes);
-                        assert!(extents.is_some(), "the plan made no room");
-                        return extents;
+                        return true;
                     }
                     Err(Pinned(slots)) => slots.into_iter().for_each(|slot| {
                         self.pinned.insert(slot);
@@ -229,7 +241,13 @@ impl Store {
                 },
             }
         }
-        None
+        false
+    }
+
+    /// What may be dropped and was not pinned at the last look, least recently used first.
+    fn candidates(&self) -> impl Iterator<Item = Candidate> {
+        let unpinned = self.recency.oldest_first().filter(|slot| !self.pinned.contains(*slot));
+        unpinned.map(|slot| (slot, self.slots[slot].extent))
     }
 
     fn allocate_all(&mut self, sizes: &[u64]) -> Option<Vec<Extent>> {
