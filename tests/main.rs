@@ -4,6 +4,7 @@ mod bench;
 mod cli_config;
 #[path = "core/mod.rs"]
 mod core_rules;
+mod eviction;
 mod hostile;
 mod it;
 mod model;
