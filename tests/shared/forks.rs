@@ -374,10 +374,10 @@ fn parent_of_a_program() {
 }
 
 /// An engine that does nothing until this is dropped.
-struct Stopped(Pid);
+pub(super) struct Stopped(Pid);
 
 impl Stopped {
-    fn engine_of(store: &Store) -> Self {
+    pub(super) fn engine_of(store: &Store) -> Self {
         let engine = Pid::from_raw(number(store, "engine_pid") as i32);
         kill(engine, Signal::SIGSTOP).unwrap();
         Self(engine)

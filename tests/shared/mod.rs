@@ -3,6 +3,7 @@
 
 mod forks;
 mod hostile;
+mod interrupts;
 mod lives;
 mod puts;
 mod upkeep;
