@@ -34,6 +34,9 @@ pub(super) struct Liar {
     reserved: BTreeSet<SlotNumber>,
     /// Pins that were answered and not heard of yet: nobody can have let them go.
     pub(super) unheard: BTreeSet<Unheard>,
+    /// What somebody let go of, or sealed, since a process began to fork: it may hold it again, and not have held it when its
+    /// children began.
+    pub(super) let_go: BTreeSet<(u32, u64)>,
     /// Nobody lies any more.
     pub(super) honest: bool,
     /// A fault to be noticed.
@@ -100,6 +103,7 @@ impl Liar {
             leases: BTreeSet::new(),
             reserved: BTreeSet::new(),
             unheard: BTreeSet::new(),
+            let_go: BTreeSet::new(),
             honest: false,
             broken,
             pushers,
@@ -129,6 +133,7 @@ impl Liar {
                 let claims: Vec<(ClientId, u32, Handle)> = self.pages.claims().filter(may_go).collect();
                 if let Some((client, word, handle)) = self.random.pick(&claims).copied() {
                     self.pages.unpin(client, Pin { word, handle });
+                    self.let_go.insert((handle.slot, handle.generation));
                 }
             }
         }
@@ -293,6 +298,7 @@ impl Residence for Liar {
     fn publish(&mut self, slot: SlotNumber, record: &Record) {
         self.pages.publish(slot, record);
         self.truth.published(slot, record);
+        self.let_go.insert((slot.0, record.generation));
         if self.index.insert(slot, Shown { record: *record, visible: true }).is_some() {
             self.crimes.push(format!("{slot:?} was published over another object"));
         }

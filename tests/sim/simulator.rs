@@ -208,6 +208,7 @@ impl Simulator {
         let lease = ClientId(LEASES.0 + self.forks);
         self.liar.leases.insert(lease);
         self.forking = self.held_by(client);
+        self.liar.let_go.clear();
         let tag = RequestTag { number: LEASES.0 + self.forks, kind: 0, silent: false };
         self.happens(Event::Asked { client, tag, verb: Verb::Lease { lease } })?;
         if !self.inherited.contains_key(&lease) {
@@ -229,10 +230,10 @@ impl Simulator {
         pinned.chain(self.liar.truth.unsealed_of(client)).collect()
     }
 
-    /// What was held before and still is was held when the children began.
+    /// What was held before, and is held without a break, was held when the children began.
     fn note_lease(&mut self, client: ClientId, lease: ClientId) {
         let (mut held, still) = (std::mem::take(&mut self.forking), self.held_by(client));
-        held.retain(|handle, _| still.contains_key(handle));
+        held.retain(|handle, _| still.contains_key(handle) && !self.liar.let_go.contains(handle));
         let owned = &self.liar.truth.owned;
         self.turmoil.seen.forks_with_unsealed += u64::from(held.keys().any(|handle| owned.contains_key(handle)));
         self.turmoil.seen.forks_with_pins += u64::from(held.keys().any(|handle| !owned.contains_key(handle)));
