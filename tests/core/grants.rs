@@ -510,6 +510,25 @@ fn a_run_that_fits_no_hole_is_pieced_together() {
 }
 
 #[test]
+fn a_full_cache_makes_room_for_grants_of_what_was_used_least_recently_wherever_it_lies() {
+    let mut store = Fixture::new(MIB, WhenFull::Evict);
+    store.put(100, MIB - 8 * 2048);
+    (1..=8).for_each(|id| store.put(id, 2048));
+    for used in [100, 1, 3, 5, 6] {
+        let release = store.pin(2, used);
+        store.asks(2, 1, release);
+    }
+    assert_eq!(store.granted(1, 2048, 9), 2, "a 256th of it");
+    let left: Vec<u8> = (1..=8).chain([100]).filter(|id| store.is_sealed(*id)).collect();
+    assert_eq!(left, [1, 3, 5, 6, 7, 8, 100]);
+    // What a smaller object leaves of its place is there for others, before anything goes for them.
+    assert_eq!((store.puts(1, 1, 2048), store.puts(1, 2, 64)), (own(1, 1), own(1, 2)));
+    assert_eq!(store.granted(2, 512, 9), 8, "3 from what is left of the last, and 5 from two others");
+    let left: Vec<u8> = (1..=8).chain([100]).filter(|id| store.is_sealed(*id)).collect();
+    assert_eq!(left, [1, 3, 5, 6, 100]);
+}
+
+#[test]
 fn grants_are_refused_to_whom_they_are_not_for() {
     let mut store = roomy();
     store.happens(Event::ClientJoined { client: ClientId(8), role: Role::Writer, pushes: false });
