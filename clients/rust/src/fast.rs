@@ -34,7 +34,8 @@ impl Fast {
     }
 
     /// Pins a sealed object in memory: the cell of the claim, and where the object lies. A miss proves nothing.
-    #[inline]
+    // As in `Reader::get`.
+    #[inline(always)]
     pub(crate) fn pin(&self, id: &ObjectId) -> std::result::Result<(u32, Place), Missed> {
         let hash = id.hash(self.index.hash_seed());
         let found = self.index.pin(id.as_bytes(), hash, &self.page, cells::near())?;

@@ -34,7 +34,8 @@ pub(crate) struct Here<'session> {
 
 impl Session {
     /// Pins an object without asking; `None` proves nothing.
-    #[inline]
+    // As in `Reader::get`.
+    #[inline(always)]
     pub(crate) fn pin_here(&self, id: &ObjectId) -> Option<Here<'_>> {
         match self.fast.as_ref()?.pin(id) {
             Ok((cell, place)) => self.here(cell, place),
@@ -62,7 +63,7 @@ impl Session {
     }
 
     /// Gives back what [`Self::pin_here`] gave.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unpin_here(&self, cell: u32) {
         if let Some(fast) = self.fast.as_ref().filter(|_| self.connection.is_own())
             && fast.release(cell)

@@ -99,7 +99,7 @@ impl IndexReader {
     }
 
     /// Finds the object under an id and pins it in `pins`. A miss proves nothing: ask over the socket.
-    #[inline]
+    #[inline(always)]
     pub fn pin(&self, id: &[u8; 28], hash: u64, pins: &OwnPage, hint: u32) -> Result<Found, Missed> {
         let (slot, commit, record) = self.find(id, hash).ok_or(Missed { ring: false })?;
         let word = pins.claim(slot, commit >> 8, hint).ok_or(Missed { ring: false })?;
@@ -192,7 +192,7 @@ impl IndexReader {
     }
 
     /// A sealed slot with this id, its commit word, and its fields as they were under it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, id: &[u8; 28], hash: u64) -> Option<(u32, u64, Packed)> {
         let wanted = PackedId::of(id);
         let mut link = self.words.u32(HEADER_BYTES + 4 * (hash & self.bucket_mask));

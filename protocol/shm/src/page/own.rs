@@ -50,7 +50,7 @@ impl OwnPage {
     /// Writes a claim into a free cell near another one, and fences. `None`: those looked at are taken.
     ///
     /// A cell below [`BLOCK_CELLS`] times [`BLOCKS`] may be named only by the thread that has its block.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn claim(&self, slot: u32, generation: u64, near: u32) -> Option<u32> {
         let claim = claim(slot, generation);
         if near < SHARED_CELLS.start {
@@ -68,6 +68,7 @@ impl OwnPage {
     }
 
     /// Where others claim too; who has a full block goes on where the last such one found a cell.
+    #[cold]
     fn claim_among_all(&self, claim: u64, near: u32) -> Option<u32> {
         let count = SHARED_CELLS.end - SHARED_CELLS.start;
         let first = near.checked_sub(SHARED_CELLS.start).unwrap_or_else(|| self.shared_near.load(Relaxed));
