@@ -26,6 +26,7 @@ use plasmad_wire::Role;
 use crate::Nanos;
 use crate::arena::{Allocator, Spans, Upkeep};
 use crate::clients::{ClientId, Clients, Ledger};
+use crate::disk::SpillConfig;
 use crate::effect::{Effect, Refusal, Reply};
 use crate::event::{Event, RequestTag, Verb};
 use crate::eviction::{Recency, WhenFull};
@@ -48,6 +49,8 @@ pub struct Config {
     pub when_full: WhenFull,
     /// What is done about memory that nobody uses.
     pub upkeep: Upkeep,
+    /// Where objects go that [`WhenFull::Spill`] keeps; without it they stay in memory.
+    pub spill: Option<SpillConfig>,
 }
 
 /// Everything the store knows.
@@ -142,6 +145,7 @@ impl Store {
             Event::ConnectionClosed { client } => self.connection_closed(turn, client),
             Event::ClientGone { client } => self.client_gone(turn, client),
             Event::ErrandDone { succeeded } => self.errand_done(succeeded),
+            Event::Written { .. } | Event::Restored { .. } | Event::Adopted(_) => {}
             Event::Tick => self.tick(turn),
         }
         if self.room_changed {

@@ -107,8 +107,8 @@ pub(crate) fn response(
         Reply::Leased { lease: _, objects } => Response::Leased(Leased { objects }),
         Reply::Subscribed => Response::Changes(Changes { lost: 0, changes: Vec::new() }),
         Reply::Stats(snapshot) => Response::Stats(StatsDocument { json: Blob(stats(&snapshot)) }),
-        Reply::Evicted { asked_bytes, freed_bytes, dropped } => {
-            Response::Evicted(Evicted { asked_bytes, freed_bytes, dropped, spilled: 0 })
+        Reply::Evicted { asked_bytes, freed_bytes, dropped, spilled } => {
+            Response::Evicted(Evicted { asked_bytes, freed_bytes, dropped, spilled })
         }
         Reply::Refused(refusal) => Response::Error(ErrorBody {
             code: refusal.code(),
@@ -158,7 +158,7 @@ fn info(object: &Description, clients: &Clients, clock: &Clock) -> ObjectInfo {
         id: object.id,
         state: object.state,
         in_memory: object.extent.is_some(),
-        on_disk: false,
+        on_disk: object.place.is_some(),
         evictable: object.evictable,
         format: object.format,
         metadata_bytes: object.metadata_bytes,

@@ -104,6 +104,7 @@ impl Engine {
             hash_seed,
             when_full: config.when_full.into(),
             upkeep: memory::upkeep(config.populate, config.huge_pages),
+            spill: None,
         };
         listener.set_nonblocking(true)?;
         let mut listener = UnixListener::from_std(listener);

@@ -43,9 +43,9 @@ pub(crate) fn document(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value 
         "objects": {
             "created": snapshot.created,
             "sealed": snapshot.sealed,
-            "spilling": 0,
-            "spilled": 0,
-            "restoring": 0,
+            "spilling": snapshot.spilling,
+            "spilled": snapshot.spilled,
+            "restoring": snapshot.restoring,
         },
         "index": { "slots": snapshot.slots, "used": snapshot.slots_used },
         "clients": {

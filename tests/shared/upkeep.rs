@@ -35,7 +35,8 @@ impl Setting {
         let arena = memfd::create("test", ARENA_BYTES).unwrap();
         let upkeep = Upkeep { ahead_bytes: AHEAD_SPANS * SPAN_BYTES, ..upkeep(Populate::Ahead, HugePages::Auto) };
         let when_full = WhenFull::Refuse;
-        let config = Config { capacity_bytes: ARENA_BYTES, slots_max: 1000, hash_seed: [1, 2], when_full, upkeep };
+        let config =
+            Config { capacity_bytes: ARENA_BYTES, slots_max: 1000, hash_seed: [1, 2], when_full, upkeep, spill: None };
         let poll = Poll::new().unwrap();
         let waker = Waker::new(poll.registry(), Token(0)).unwrap();
         let mut setting = Self {
@@ -63,6 +64,7 @@ impl Setting {
                 Effect::GiveBack(extent) => self.goes_for(Errand::GiveBack(extent)),
                 Effect::Reply { reply, .. } => replies.push(reply),
                 Effect::Forget { .. } | Effect::Expel { .. } => {}
+                Effect::Write(_) | Effect::Restore(_) | Effect::RemoveFile(_) => unreachable!("there is no disk"),
             }
         }
         replies

@@ -88,6 +88,7 @@ impl Simulator {
             hash_seed: [1, seed],
             when_full,
             upkeep: Upkeep::NONE,
+            spill: None,
         };
         let broken = if let Fault::Memory(broken) = fault { Some(broken) } else { None };
         Self {
@@ -291,6 +292,7 @@ impl Simulator {
                 self.liar.truth.gone(*client);
             }
             Event::Cancelled { .. } | Event::Rung | Event::ErrandDone { .. } | Event::Tick => {}
+            Event::Written { .. } | Event::Restored { .. } | Event::Adopted(_) => {}
         }
         let mut effects = Vec::new();
         self.liar.truth.before_event(&self.aborting);
@@ -376,6 +378,7 @@ impl Simulator {
                 return Ok(());
             }
             Effect::Populate(_) | Effect::GiveBack(_) => return Ok(()),
+            Effect::Write(_) | Effect::Restore(_) | Effect::RemoveFile(_) => return Ok(()),
         };
         self.needs.remove(&(client, tag.number));
         let known = self.open.remove(&(client, tag.number)).is_some();

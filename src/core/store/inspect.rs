@@ -53,7 +53,14 @@ impl Store {
             evictable_bytes: self.droppable_bytes,
             created: (self.slots.findable_count() as u64) - self.sealed_count,
             sealed: self.sealed_count,
+            spilling: 0,
+            spilled: 0,
+            restoring: 0,
             doomed: self.doomed.len() as u64,
+            disk_files: 0,
+            disk_live_bytes: 0,
+            disk_dead_bytes: 0,
+            disk_queue_bytes: 0,
             slots: self.config.slots_max.into(),
             slots_used: self.slots.occupied_count() as u64 - self.granted_count,
             connected: connected().count() as u64,
@@ -130,6 +137,7 @@ impl Store {
             created_at: object.created_at,
             sealed_at: object.sealed_at,
             extent: Some(object.extent),
+            place: None,
             holders: holders.get(&slot).into_iter().flatten().map(holding).collect(),
         }
     }

@@ -65,7 +65,7 @@ impl Store {
                 }),
             }
         }
-        Reply::Evicted { asked_bytes: bytes, freed_bytes, dropped }
+        Reply::Evicted { asked_bytes: bytes, freed_bytes, dropped, spilled: 0 }
     }
 
     /// What clients used by themselves counts as used now.

@@ -43,6 +43,9 @@ impl Engine {
                 }
                 Effect::Populate(stretch) => self.errands.send(Errand::Populate(stretch)),
                 Effect::GiveBack(extent) => self.errands.send(Errand::GiveBack(extent)),
+                Effect::Write(_) | Effect::Restore(_) | Effect::RemoveFile(_) => {
+                    unreachable!("the core was given no disk")
+                }
                 Effect::Forget { client } => {
                     if let Some(process) = self.clients.remove(client).and_then(|client| client.process) {
                         let _ = self.poll.registry().deregister(&mut SourceFd(&process.as_raw_fd()));
