@@ -21,3 +21,4 @@ pub mod keeper;
 pub mod memory;
 pub mod server;
 pub mod size;
+pub mod spill;

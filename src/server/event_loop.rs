@@ -46,7 +46,7 @@ use super::connection::Connection;
 use super::limits::{self as bounds, Overdue};
 use super::refusals;
 use crate::config::Config;
-use crate::memory::{self, Errands, SharedMemory};
+use crate::memory::{self, Arena, Errands, SharedMemory};
 
 /// Everything the engine has.
 pub(crate) struct Engine {
@@ -119,7 +119,7 @@ impl Engine {
             connections: Slab::new(),
             clients: Clients::default(),
             store: Store::new(core),
-            memory: SharedMemory::new(arena, config.objects_max, store_id, hash_seed)?,
+            memory: SharedMemory::new(Arc::new(Arena::from(arena)), config.objects_max, store_id, hash_seed)?,
             errands,
             clock: Clock::start(),
             store_id,

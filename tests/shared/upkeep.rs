@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 use plasmad::config::{HugePages, Populate};
-use plasmad::memory::{Errand, Errands, SharedMemory, upkeep};
+use plasmad::memory::{Arena, Errand, Errands, SharedMemory, upkeep};
 use plasmad_core::arena::SPAN_BYTES;
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::{ClientId, Config, Effect, Event, Reply, RequestTag, Store, Upkeep, Verb, WhenFull};
@@ -43,7 +44,7 @@ impl Setting {
             store: Store::new(config),
             errands: Errands::start(arena.try_clone().unwrap(), HugePages::Auto, waker).unwrap(),
             arena: File::from(arena.as_fd().try_clone_to_owned().unwrap()),
-            memory: SharedMemory::new(arena, 1000, [1; 16], [1, 2]).unwrap(),
+            memory: SharedMemory::new(Arc::new(Arena::from(arena)), 1000, [1; 16], [1, 2]).unwrap(),
             poll,
             now: 0,
             busy: false,

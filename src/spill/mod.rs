@@ -1,0 +1,20 @@
+//! Objects on disk, as the engine moves them there and back; where and when, the core decides.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `record` | a record's header |
+//! | `backend` | all that is asked of a file system, and a folder that gives it |
+//! | `buffer` | memory that a disk takes past the page cache |
+//! | `write` | batches written to files |
+//! | `read` | records read from files |
+
+mod backend;
+mod buffer;
+mod read;
+mod record;
+mod write;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
