@@ -6,12 +6,14 @@
 //! | `backend` | all that is asked of a file system, and a folder that gives it |
 //! | `buffer` | memory that a disk takes past the page cache |
 //! | `write` | batches written to files |
+//! | `recovery` | what a former engine left |
 //! | `read` | records read from files |
 
 mod backend;
 mod buffer;
 mod read;
 mod record;
+mod recovery;
 mod write;
 
 #[cfg(test)]
