@@ -54,7 +54,7 @@ impl Errands {
         let counted = huge_bytes.clone();
         let mut worker = Worker { arena: File::from(arena), huge_pages, huge: BTreeSet::new(), has_failed: false };
         thread::Builder::new().name("upkeep".to_owned()).spawn(move || {
-            if let Err(error) = populate::lower_thread_priority() {
+            if let Err(error) = populate::lower_thread_priority(populate::LOWEST_NICE) {
                 tracing::warn!("population runs at normal priority: {error}");
             }
             for errand in received {

@@ -2,6 +2,9 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | `workers` | the threads that do all this |
+//! | `queue` | who does what next |
+//! | `meter` | how many bytes went by |
 //! | `record` | a record's header |
 //! | `backend` | all that is asked of a file system, and a folder that gives it |
 //! | `buffer` | memory that a disk takes past the page cache |
@@ -11,9 +14,12 @@
 
 mod backend;
 mod buffer;
+mod meter;
+mod queue;
 mod read;
 mod record;
 mod recovery;
+mod workers;
 mod write;
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub(crate) struct State {
     /// Offsets and lengths, in their order.
     pub(crate) writes: Vec<(FileNumber, u64, usize)>,
     pub(crate) reads: Vec<(FileNumber, u64, usize)>,
+    /// Syncs and removals, in their order.
+    pub(crate) order: Vec<String>,
 }
 
 impl FakeDisk {
@@ -129,12 +131,17 @@ impl Backend for FakeDisk {
     }
 
     fn sync(&self, file: FileNumber) -> io::Result<()> {
-        self.state().unsynced.remove(&file);
+        let mut state = self.state();
+        state.unsynced.remove(&file);
+        state.order.push(format!("sync {}", file.0));
         Ok(())
     }
 
     fn remove(&self, file: FileNumber) -> io::Result<()> {
-        self.state().files.remove(&file).map(drop).ok_or_else(missing)
+        let mut state = self.state();
+        state.unsynced.remove(&file);
+        state.order.push(format!("remove {}", file.0));
+        state.files.remove(&file).map(drop).ok_or_else(missing)
     }
 
     fn room_bytes(&self) -> io::Result<u64> {
