@@ -47,7 +47,7 @@ pub struct Errands {
 
 impl Errands {
     /// Starts the thread. It wakes the engine when it is done with an errand.
-    pub fn start(arena: OwnedFd, huge_pages: HugePages, waker: Waker) -> io::Result<Self> {
+    pub fn start(arena: OwnedFd, huge_pages: HugePages, waker: Arc<Waker>) -> io::Result<Self> {
         let (sent, received) = channel();
         let (tell, done) = channel();
         let huge_bytes = Arc::new(AtomicU64::new(0));

@@ -42,7 +42,7 @@ impl Setting {
         let waker = Waker::new(poll.registry(), Token(0)).unwrap();
         let mut setting = Self {
             store: Store::new(config),
-            errands: Errands::start(arena.try_clone().unwrap(), HugePages::Auto, waker).unwrap(),
+            errands: Errands::start(arena.try_clone().unwrap(), HugePages::Auto, Arc::new(waker)).unwrap(),
             arena: File::from(arena.as_fd().try_clone_to_owned().unwrap()),
             memory: SharedMemory::new(Arc::new(Arena::from(arena)), 1000, [1; 16], [1, 2]).unwrap(),
             poll,
