@@ -110,6 +110,12 @@ pub enum WriteOutcome {
     NoRoom,
     /// None of them counts; why is in the log.
     Failed,
+    /// None of them counts: what lies at the source of this one of them, by its place in the batch, isn't what was written
+    /// there, or nothing is.
+    SourceLost {
+        /// Which.
+        record: u32,
+    },
 }
 
 /// What became of a restore.

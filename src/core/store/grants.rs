@@ -150,7 +150,7 @@ impl Store {
     }
 
     /// Extents to hand out, from what is free; a cache drops objects for them, since that is what it would do for the
-    /// puts they are for.
+    /// puts they are for, and so does a store that has them on disk.
     fn room_for_grants<R: Residence>(
         &mut self,
         turn: &mut Turn<'_, R>,
@@ -158,13 +158,14 @@ impl Store {
         bytes: u64,
         count: u32,
     ) -> Option<impl Iterator<Item = Extent> + use<R>> {
-        if !self.creates.is_empty() {
+        if !self.creates.is_empty() || self.disk.is_short {
             return None;
         }
         let share = self.arena.free_bytes() / SHARE_OF_FREE;
         let allowed = count.min(self.grants_allowed(client, bytes, share));
         let found = (0..=GRANT_HALVINGS).find_map(|halved| self.arena.allocate_run(bytes, allowed >> halved));
-        if found.is_some() || self.config.when_full != WhenFull::Evict {
+        let drops = self.config.when_full == WhenFull::Evict || self.clean.count() > 0;
+        if found.is_some() || !drops {
             return found;
         }
         let allowed = count.min(self.grants_allowed(client, bytes, self.config.capacity_bytes / SHARE_DROPPED_FOR));
