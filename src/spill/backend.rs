@@ -32,7 +32,9 @@ pub(crate) trait Backend: Send + Sync {
     fn forget(&self, file: FileNumber, offset: u64, bytes: u64) -> io::Result<()>;
     /// Returns when all that was written to a file survives a power failure.
     fn sync(&self, file: FileNumber) -> io::Result<()>;
-    /// Removes a file.
+    /// Has a file not be one any more, at once.
+    fn condemn(&self, file: FileNumber) -> io::Result<()>;
+    /// Removes a file that was condemned.
     fn remove(&self, file: FileNumber) -> io::Result<()>;
     /// How many bytes may still be written, so that the file system is never quite full.
     fn room_bytes(&self) -> io::Result<u64>;
@@ -52,6 +54,19 @@ impl FolderFiles {
     /// The files of this folder, past the page cache or through it.
     pub(crate) fn new(folder: PathBuf, is_direct: bool) -> Self {
         Self { folder, is_direct, open: Mutex::default() }
+    }
+
+    /// Removes what a former engine had no time to.
+    pub(crate) fn remove_condemned(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let file = path.with_extension(&SUFFIX[1..]);
+            let is_ours = file.file_name().and_then(|name| number_of(name.to_str()?)).is_some();
+            if is_ours && path.extension().is_some_and(|extension| extension == GONE) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// The file, open; made if it isn't there and is wanted.
@@ -140,9 +155,14 @@ impl Backend for FolderFiles {
         self.open(file, false)?.sync_data()
     }
 
-    fn remove(&self, file: FileNumber) -> io::Result<()> {
+    fn condemn(&self, file: FileNumber) -> io::Result<()> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
-        fs::remove_file(self.path(file))
+        let path = self.path(file);
+        fs::rename(&path, path.with_extension(GONE))
+    }
+
+    fn remove(&self, file: FileNumber) -> io::Result<()> {
+        fs::remove_file(self.path(file).with_extension(GONE))
     }
 
     fn room_bytes(&self) -> io::Result<u64> {
@@ -175,6 +195,8 @@ fn number_of(name: &str) -> Option<FileNumber> {
 
 /// What a spill file's name ends in.
 const SUFFIX: &str = ".spill";
+/// What the name of one ends in that was condemned.
+const GONE: &str = "gone";
 /// So many files are kept open, so that a read needs no open.
 const OPEN_MAX: usize = 256;
 
@@ -215,9 +237,14 @@ mod tests {
             assert_eq!(files.read(number, BLOCK as u64, &mut read[..BLOCK]).unwrap(), BLOCK);
             assert!(read[..BLOCK].iter().all(|byte| *byte == 0));
             assert!(files.files().unwrap().contains(&number));
-            files.remove(number).unwrap();
+            files.condemn(number).unwrap();
             assert!(files.files().unwrap().is_empty());
             assert_eq!(files.bytes(number).unwrap_err().kind(), io::ErrorKind::NotFound);
+            match is_direct {
+                true => files.remove(number).unwrap(),
+                false => files.remove_condemned().unwrap(),
+            }
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         }
     }
 

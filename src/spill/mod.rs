@@ -86,10 +86,13 @@ impl Disk {
         let files = Arc::new(FolderFiles::new(claim.path.clone(), claim.is_direct));
         let found = recovery::scan(&Shelf { files: &*files, folder: &claim.id })?;
         for file in &found.empty {
-            match files.remove(*file) {
+            match files.condemn(*file) {
                 Ok(()) => tracing::warn!("{} is removed: there is no record in it", files.path(*file).display()),
                 Err(error) => tracing::warn!("{} can't be removed: {error}", files.path(*file).display()),
             }
+        }
+        if let Err(error) = files.remove_condemned() {
+            tracing::warn!("files that nobody wants stay in {}: {error}", claim.path.display());
         }
         let kept_bytes: u64 = files.files()?.iter().filter_map(|file| files.bytes(*file).ok()).sum();
         let shown = claim.path.display();
@@ -119,7 +122,7 @@ impl Disk {
         self.workers.restore(restore);
     }
 
-    /// Removes a file.
+    /// Removes a file: nothing in it is found any more, from now on.
     pub(crate) fn remove(&self, file: FileNumber) {
         self.workers.remove(file);
     }

@@ -110,9 +110,6 @@ impl Shelf<'_> {
             Some(header) if !is_expected(&header.record) => {
                 Err(Trouble::Lost("another record lies in its place".to_owned()))
             }
-            Some(header) if header.is_damaged => {
-                Err(Trouble::Lost("it was damaged before it was moved here".to_owned()))
-            }
             Some(header) => {
                 let record = &header.record;
                 let at = place.offset + data_start(record.data_bytes);
@@ -138,7 +135,7 @@ impl Shelf<'_> {
             arena.write(to, piece).map_err(|error| Trouble::Failed(format!("the arena can't be written: {error}")))?;
             to += piece.len() as u64;
         }
-        body.finish()
+        body.finish().map(drop)
     }
 }
 
@@ -179,16 +176,11 @@ impl Body {
         Ok(())
     }
 
-    /// The checksum of what was read so far.
-    pub(crate) fn checksum(&self) -> u32 {
-        self.checksum
-    }
-
-    /// Whether what was read is what was written.
-    pub(crate) fn finish(self) -> Result<(), Trouble> {
+    /// The checksum of it all, if what was read is what was written.
+    pub(crate) fn finish(self) -> Result<u32, Trouble> {
         debug_assert_eq!(self.at, self.end, "all of it was read");
         match self.checksum == self.expected {
-            true => Ok(()),
+            true => Ok(self.checksum),
             false => Err(Trouble::Lost("its bytes are not those that were written".to_owned())),
         }
     }

@@ -23,8 +23,6 @@ pub(crate) struct Header {
     pub(crate) batch_offset: u64,
     /// CRC32C of data and metadata, one behind the other.
     pub(crate) checksum: u32,
-    /// It was moved from a place where it couldn't be read whole any more: the object is lost.
-    pub(crate) is_damaged: bool,
 }
 
 impl Header {
@@ -32,8 +30,7 @@ impl Header {
     pub(crate) fn encode(&self, folder: &FolderId) -> HeaderBytes {
         let record = &self.record;
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
-        let flags =
-            flag(record.tombstone, TOMBSTONE) | flag(record.evictable, EVICTABLE) | flag(self.is_damaged, DAMAGED);
+        let flags = flag(record.tombstone, TOMBSTONE) | flag(record.evictable, EVICTABLE);
         let mut bytes = [0; RECORD_HEADER_BYTES as usize];
         bytes[..8].copy_from_slice(MAGIC);
         LittleEndian::write_u16(&mut bytes[8..], VERSION);
@@ -63,7 +60,7 @@ impl Header {
             && LittleEndian::read_u16(&bytes[8..]) == VERSION
             && bytes[16..32] == *folder;
         let flags = LittleEndian::read_u32(&bytes[108..]);
-        if !is_whole || flags & !(TOMBSTONE | EVICTABLE | DAMAGED) != 0 {
+        if !is_whole || flags & !(TOMBSTONE | EVICTABLE) != 0 {
             return None;
         }
         let record = DiskRecord {
@@ -81,7 +78,6 @@ impl Header {
             record,
             batch_offset: LittleEndian::read_u64(&bytes[96..]),
             checksum: LittleEndian::read_u32(&bytes[104..]),
-            is_damaged: flags & DAMAGED != 0,
         })
     }
 }
@@ -92,7 +88,6 @@ const VERSION: u16 = 1;
 const CHECKSUM_AT: usize = 12;
 const TOMBSTONE: u32 = 1;
 const EVICTABLE: u32 = 2;
-const DAMAGED: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -112,14 +107,10 @@ mod tests {
             created_at: 1_700_000_000_000_000_001,
             sealed_at: 1_700_000_000_000_000_002,
         };
-        let plain = Header { record, batch_offset: 8192, checksum: 0xDEAD_BEEF, is_damaged: false };
+        let plain = Header { record, batch_offset: 8192, checksum: 0xDEAD_BEEF };
         let tombstone = DiskRecord { tombstone: true, data_bytes: 0, metadata_bytes: 0, evictable: false, ..record };
         let edge = DiskRecord { sequence: u64::MAX, data_bytes: u64::MAX, metadata_bytes: u32::MAX, ..record };
-        vec![
-            plain,
-            Header { record: tombstone, checksum: 0, ..plain },
-            Header { is_damaged: true, record: edge, ..plain },
-        ]
+        vec![plain, Header { record: tombstone, checksum: 0, ..plain }, Header { record: edge, ..plain }]
     }
 
     #[test]

@@ -137,11 +137,16 @@ impl Backend for FakeDisk {
         Ok(())
     }
 
-    fn remove(&self, file: FileNumber) -> io::Result<()> {
+    fn condemn(&self, file: FileNumber) -> io::Result<()> {
         let mut state = self.state();
         state.unsynced.remove(&file);
-        state.order.push(format!("remove {}", file.0));
+        state.order.push(format!("condemn {}", file.0));
         state.files.remove(&file).map(drop).ok_or_else(missing)
+    }
+
+    fn remove(&self, file: FileNumber) -> io::Result<()> {
+        self.state().order.push(format!("remove {}", file.0));
+        Ok(())
     }
 
     fn room_bytes(&self) -> io::Result<u64> {

@@ -102,9 +102,17 @@ impl Workers {
         self.shared.to_read.notify_one();
     }
 
+    /// When it returns, nothing in the file will be found any more; the rest takes longer, and a thread does it.
     pub(crate) fn remove(&self, file: FileNumber) {
-        self.shared.work().queue.remove(file);
-        self.shared.to_write.notify_one();
+        match self.shared.files.condemn(file) {
+            Ok(()) => {
+                self.shared.work().queue.remove(file);
+                self.shared.to_write.notify_one();
+            }
+            // Its first batch failed, or somebody else removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            Err(error) => tracing::error!("{} can't be removed: {error}", self.shared.files.path(file).display()),
+        }
     }
 
     /// What is done, and was not told before.
@@ -420,7 +428,7 @@ mod tests {
         drop(rig.workers);
         let state = rig.disk.state();
         assert!(!state.files.contains_key(&FileNumber(1)) && state.unsynced.is_empty());
-        assert_eq!(state.order[..3], ["sync 1", "sync 2", "remove 1"]);
+        assert_eq!(state.order[..4], ["sync 1", "condemn 1", "sync 2", "remove 1"]);
     }
 
     #[test]

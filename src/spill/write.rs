@@ -73,20 +73,40 @@ impl Desk {
             Err(error) => tracing::warn!("how full the disk of {} is can't be told: {error}", path().display()),
         }
         self.window.close();
-        let mut writing = Writing { batch, around, desk: self, staged: 0, at: batch.offset };
-        let written = files.reserve(batch.file, batch.offset, bytes).and_then(|()| writing.all());
-        let Err(error) = written else { return WriteOutcome::Written };
-        tracing::error!("{} can't be written at {}: {error}", path().display(), writing.at);
+        let mut writing = Writing { batch, around, desk: self, staged: 0, at: batch.offset, record: 0 };
+        let written = files.reserve(batch.file, batch.offset, bytes).map_err(Stop::Failed).and_then(|()| writing.all());
+        let Err(stop) = written else { return WriteOutcome::Written };
+        if let Stop::Failed(error) = &stop {
+            tracing::error!("{} can't be written at {}: {error}", path().display(), writing.at);
+        }
         // Nothing of it may ever be found. Where that can't be done, its first block has most likely not been written.
         if let Err(error) = files.forget(batch.file, batch.offset, bytes) {
             tracing::debug!("{bytes} bytes of {} at {} stay: {error}", path().display(), batch.offset);
         }
-        match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG) => WriteOutcome::NoRoom,
-            _ if error.kind() == ErrorKind::StorageFull => WriteOutcome::NoRoom,
-            _ => WriteOutcome::Failed,
+        match stop {
+            Stop::SourceLost(record) => WriteOutcome::SourceLost { record },
+            Stop::Failed(error) if is_full(&error) => WriteOutcome::NoRoom,
+            Stop::Failed(_) => WriteOutcome::Failed,
         }
     }
+}
+
+/// Why a batch isn't written.
+enum Stop {
+    Failed(io::Error),
+    /// What is to be moved as this record isn't what was written, or is gone.
+    SourceLost(u32),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) || error.kind() == ErrorKind::StorageFull
 }
 
 /// How much of its file a batch takes.
@@ -106,23 +126,21 @@ struct Writing<'a> {
     staged: usize,
     /// Where in the file the buffer's first byte belongs: on a block.
     at: u64,
+    /// Which of the batch's records it is about.
+    record: u32,
 }
 
 /// Data and metadata of a record, wherever they come from.
 enum Bytes {
-    Memory {
-        at: u64,
-        checksum: u32,
-    },
+    Memory { at: u64, checksum: u32 },
     Disk(DiskPlace, Body),
-    /// It couldn't be read whole any more. Zeros take its place, and its header says so.
-    Gone,
     Nothing,
 }
 
 impl Writing<'_> {
-    fn all(&mut self) -> io::Result<()> {
-        for (record, source) in &self.batch.records {
+    fn all(&mut self) -> Result<(), Stop> {
+        for (number, (record, source)) in self.batch.records.iter().enumerate() {
+            self.record = number as u32;
             let start = record_start(self.end(), record.data_bytes);
             self.pad(start)?;
             let bytes = self.bytes(record, source)?;
@@ -138,7 +156,7 @@ impl Writing<'_> {
         }
         self.pad(self.end().next_multiple_of(BLOCK_BYTES))?;
         self.flush()?;
-        self.put_late(self.batch.offset, |desk| &desk.first)
+        Ok(self.put_late(self.batch.offset, |desk| &desk.first)?)
     }
 
     /// Where in the file the next byte would go.
@@ -161,7 +179,7 @@ impl Writing<'_> {
     }
 
     /// A record that fits into the buffer with all its data.
-    fn stage(&mut self, record: &DiskRecord, mut bytes: Bytes) -> io::Result<()> {
+    fn stage(&mut self, record: &DiskRecord, mut bytes: Bytes) -> Result<(), Stop> {
         let start = self.staged;
         let data = start + data_start(record.data_bytes) as usize;
         let end = data + record.data_bytes as usize + record.metadata_bytes as usize;
@@ -170,11 +188,11 @@ impl Writing<'_> {
         let header = self.header(record, bytes)?;
         self.desk.staged[start..start + header.len()].copy_from_slice(&header);
         self.staged = end;
-        self.pad(self.end().next_multiple_of(RECORD_ALIGNMENT))
+        Ok(self.pad(self.end().next_multiple_of(RECORD_ALIGNMENT))?)
     }
 
     /// A record of more data than the buffer holds: its header has a block of its own, which is written last.
-    fn stream(&mut self, record: &DiskRecord, mut bytes: Bytes) -> io::Result<()> {
+    fn stream(&mut self, record: &DiskRecord, mut bytes: Bytes) -> Result<(), Stop> {
         debug_assert_eq!((self.staged, data_start(record.data_bytes)), (0, BLOCK_BYTES), "it begins a piece");
         let start = self.at;
         self.at += BLOCK_BYTES;
@@ -193,7 +211,10 @@ impl Writing<'_> {
         let block = if start == self.batch.offset { &mut self.desk.first } else { &mut self.desk.header };
         block.fill(0);
         block[..header.len()].copy_from_slice(&header);
-        if start == self.batch.offset { Ok(()) } else { self.put_late(start, |desk| &desk.header) }
+        if start != self.batch.offset {
+            self.put_late(start, |desk| &desk.header)?;
+        }
+        Ok(())
     }
 
     /// Writes the whole blocks that are staged; what is behind them stays.
@@ -223,7 +244,7 @@ impl Writing<'_> {
     }
 
     /// Where a record's data and metadata come from.
-    fn bytes(&mut self, record: &DiskRecord, source: &Source) -> io::Result<Bytes> {
+    fn bytes(&mut self, record: &DiskRecord, source: &Source) -> Result<Bytes, Stop> {
         let place = match source {
             Source::Nothing => return Ok(Bytes::Nothing),
             Source::Memory(extent) => return Ok(Bytes::Memory { at: extent.offset, checksum: 0 }),
@@ -231,57 +252,49 @@ impl Writing<'_> {
         };
         let is_expected = |found: &DiskRecord| same(found, record);
         let opened = self.around.shelf.open(&mut self.desk.window, &place, is_expected, place.offset + place.bytes);
-        self.or_gone(&place, opened.map(|body| Bytes::Disk(place, body)))
+        Ok(Bytes::Disk(place, opened.map_err(|trouble| self.not_moved(&place, trouble))?))
     }
 
     /// Fills a range of the buffer with the next bytes of a record.
-    fn fill(&mut self, bytes: &mut Bytes, from: usize, to: usize) -> io::Result<()> {
+    fn fill(&mut self, bytes: &mut Bytes, from: usize, to: usize) -> Result<(), Stop> {
         let target = &mut self.desk.staged[from..to];
         match bytes {
-            Bytes::Nothing | Bytes::Gone => target.fill(0),
+            Bytes::Nothing => target.fill(0),
             Bytes::Memory { at, checksum } => {
                 self.around.arena.read(*at, target)?;
                 *at += target.len() as u64;
                 *checksum = crc32c::crc32c_append(*checksum, target);
             }
             Bytes::Disk(place, body) => {
-                let place = *place;
                 let files = self.around.shelf.files;
-                if let Err(trouble) = body.copy(files, &mut self.desk.window, target, place.offset + place.bytes) {
-                    *bytes = self.or_gone(&place, Err(trouble))?;
-                }
+                let copied = body.copy(files, &mut self.desk.window, target, place.offset + place.bytes);
+                copied.map_err(|trouble| self.not_moved(place, trouble))?;
             }
         }
         Ok(())
     }
 
     /// The header of a record, all of whose bytes have gone by.
-    fn header(&self, record: &DiskRecord, bytes: Bytes) -> io::Result<HeaderBytes> {
-        let (checksum, is_damaged) = match bytes {
-            Bytes::Nothing => (0, false),
-            Bytes::Gone => (0, true),
-            Bytes::Memory { checksum, .. } => (checksum, false),
-            Bytes::Disk(place, body) => {
-                let checksum = body.checksum();
-                let finished = self.or_gone(&place, body.finish().map(|()| Bytes::Nothing))?;
-                (checksum, matches!(finished, Bytes::Gone))
-            }
+    fn header(&self, record: &DiskRecord, bytes: Bytes) -> Result<HeaderBytes, Stop> {
+        let checksum = match bytes {
+            Bytes::Nothing => 0,
+            Bytes::Memory { checksum, .. } => checksum,
+            Bytes::Disk(place, body) => body.finish().map_err(|trouble| self.not_moved(&place, trouble))?,
         };
-        let header = Header { record: *record, batch_offset: self.batch.offset, checksum, is_damaged };
+        let header = Header { record: *record, batch_offset: self.batch.offset, checksum };
         Ok(header.encode(self.around.shelf.folder))
     }
 
-    /// A record that is lost is moved as lost, so that its file can go; one that can't be read just now isn't moved.
-    fn or_gone(&self, place: &DiskPlace, had: Result<Bytes, Trouble>) -> io::Result<Bytes> {
+    fn not_moved(&self, place: &DiskPlace, trouble: Trouble) -> Stop {
         let at = || format!("{} at {}", self.around.shelf.files.path(place.file).display(), place.offset);
-        match had {
-            Ok(bytes) => Ok(bytes),
-            Err(Trouble::Lost(why)) => {
-                tracing::error!("an object is lost that was to be moved from {}: {why}", at());
-                Ok(Bytes::Gone)
+        match trouble {
+            Trouble::Lost(why) => {
+                tracing::error!("a record that was to be moved is lost: {}: {why}", at());
+                Stop::SourceLost(self.record)
             }
-            Err(Trouble::Failed(why)) => {
-                Err(io::Error::other(format!("what is to be moved from {} can't be read: {why}", at())))
+            Trouble::Failed(why) => {
+                let what = format!("what is to be moved from {} can't be read: {why}", at());
+                Stop::Failed(io::Error::other(what))
             }
         }
     }
