@@ -163,7 +163,7 @@ fn a_full_tmpfs_that_was_given_warns_as_no_disk_and_fails_as_full() {
     let stage = Stage::new();
     let folder = stage.path().to_str().unwrap();
     // A mount of this process's own, gone with it.
-    let script = "mount -t tmpfs -o size=64k none \"$1\" && head -c 60000 /dev/zero > \"$1/fill\"; \
+    let script = "mount -t tmpfs -o size=64k,mode=700 none \"$1\" && head -c 60000 /dev/zero > \"$1/fill\"; \
         PLASMAD_SPILL_DIR=\"$1\" exec \"$0\" --json doctor";
     let mut inside = stage.command("unshare");
     inside.args(["--mount", "--map-root-user", "sh", "-c", script, PLASMAD, folder]);

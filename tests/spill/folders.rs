@@ -32,7 +32,7 @@ fn a_private_folder_is_made_for_its_daemon_taken_over_after_a_crash_and_removed_
     assert_eq!(private(place.path()), folders);
     assert!(has(&daemon.store(), "a", &content(1, MIB)));
     daemon.stop();
-    assert_eq!(private(place.path()), [PathBuf::new(); 0]);
+    assert!(private(place.path()).is_empty());
 }
 
 #[test]
@@ -49,7 +49,6 @@ fn an_engine_that_is_stopped_at_once_or_lost_its_keeper_leaves_no_private_folder
     let engine = Pid::from_raw(stats(&daemon.store())["engine_pid"].as_i64().unwrap() as i32);
     // It can't do anything about the first request to stop.
     kill(engine, Signal::SIGSTOP).unwrap();
-    [Signal::SIGTERM, Signal::SIGTERM].map(|signal| until("the keeper hears", || kill(keeper, signal).ok()));
     until("the second one is heard", || {
         let _ = kill(keeper, Signal::SIGTERM);
         private(place.path()).is_empty().then_some(())

@@ -36,15 +36,15 @@ fn a_record_that_was_damaged_loses_its_object_and_no_other() {
     let damaged = [(0, 50), (4, 40_000), (8, 4096 + 3 * MIB - 1)];
     let files: Vec<_> = damaged.iter().map(|(it, _)| info(*it).file.unwrap()).collect();
     damaged.iter().for_each(|(it, at)| flip(&info(*it), *at));
-    for it in 0..9 {
+    for (it, text) in texts.iter().enumerate() {
         if damaged.iter().all(|(lost, _)| *lost != it) {
-            assert!(has(&store, &texts[it], &bytes(it)));
+            assert!(has(&store, text, &bytes(it)));
             continue;
         }
-        let error = store.get(name(&texts[it]), Timeout::After(DEADLINE)).unwrap_err();
+        let error = store.get(name(text), Timeout::After(DEADLINE)).unwrap_err();
         assert!(matches!(error, Error::Lost { .. }), "{error}");
-        assert!(!store.contains(name(&texts[it])).unwrap());
-        put(&store, &texts[it], b"its id is free again");
+        assert!(!store.contains(name(text)).unwrap());
+        put(&store, text, b"its id is free again");
     }
     assert_eq!(stats(&store)["spill"]["lost_total"], 3);
     let log = daemon.log();
@@ -72,6 +72,17 @@ fn a_file_that_was_cut_loses_what_was_cut_off() {
     assert!(files.iter().all(|(_, it)| has(&store, &format!("object {it}"), &content(*it, 2 * MIB))));
 }
 
+/// Puts a numbered object of 1 MiB, unless the store is full.
+fn try_put(store: &Store, it: u64) -> Result<(), ()> {
+    let timeout = Timeout::After(Duration::from_millis(300));
+    let options = CreateOptions { id: Some(name(&format!("object {it}"))), timeout, ..CreateOptions::default() };
+    match store.put(&content(it, MIB), &options) {
+        Ok(_) => Ok(()),
+        Err(Error::Full { .. }) => Err(()),
+        Err(error) => panic!("put of object {it}: {error}"),
+    }
+}
+
 fn delete(store: &Store, which: Range<u64>) {
     let ids: Vec<_> = which.map(|it| name(&format!("object {it}"))).collect();
     assert_eq!(store.delete(&ids).unwrap(), ids.len() as u64);
@@ -90,7 +101,11 @@ fn with_a_small_disk(place: &Path) -> Option<Daemon> {
     }
     let mut command = Command::new("unshare");
     command.args(unshared).args([script, PLASMAD]).arg(&disk);
-    Some(Daemon::launch(command, place, &["--memory", "32MiB", "--spill-dir", disk.to_str().unwrap()]))
+    Some(Daemon::launch(
+        command,
+        place,
+        &["--memory", "32MiB", "--spill-max", "1GiB", "--spill-dir", disk.to_str().unwrap()],
+    ))
 }
 
 #[test]
@@ -99,31 +114,24 @@ fn a_disk_that_is_full_is_told_by_name_and_nothing_is_lost() {
     let Some(daemon) = with_a_small_disk(place.path()) else { return };
     let store = daemon.store();
     assert!(daemon.log().contains("tmpfs"), "memory as a disk is worth a warning: {}", daemon.log());
-    let fill = |from: u64| {
-        for it in from.. {
-            let options = CreateOptions {
-                id: Some(name(&format!("object {it}"))),
-                timeout: Timeout::After(Duration::from_millis(300)),
-                ..CreateOptions::default()
-            };
-            match store.put(&content(it, MIB), &options) {
-                Ok(_) => (),
-                Err(Error::Full { .. }) => return it,
-                Err(error) => panic!("put {it}: {error}"),
-            }
-        }
-        unreachable!("no disk is endless")
-    };
-    let count = fill(0);
+    let mut count = 0;
+    while let Ok(()) = try_put(&store, count) {
+        count += 1;
+    }
     println!("{count} MiB fit into 32 MiB of memory and 64 MiB of disk");
-    assert!((32..=96).contains(&count));
-    assert!(daemon.log().contains(place.path().join("disk").to_str().unwrap()), "{}", daemon.log());
-    delete(&store, 0..count / 2);
-    assert!((count / 2..count).all(|it| has(&store, &format!("object {it}"), &content(it, MIB))));
-    let more = fill(count);
-    assert!(more > count + 10, "what was deleted makes room: {} more", more - count);
-    delete(&store, more - 8..more);
-    assert!((count / 2..more - 8).all(|it| has(&store, &format!("object {it}"), &content(it, MIB))));
+    assert!((64..=96).contains(&count));
+    let log = daemon.log();
+    assert!(log.contains("no room for ") && log.contains(place.path().join("disk").to_str().unwrap()), "{log}");
+    assert!(stats(&store)["spill"]["errors_total"].as_u64().unwrap() > 0);
+    // Memory for what comes back; all else there is in it has nowhere to go.
+    delete(&store, count - 8..count);
+    assert!((0..count - 8).all(|it| has(&store, &format!("object {it}"), &content(it, MIB))));
+    // What was deleted makes room, and the disk is tried again.
+    delete(&store, 0..count - 8);
+    for it in count..count + 64 {
+        put(&store, &format!("object {it}"), &content(it, MIB));
+    }
+    assert!((count..count + 64).all(|it| has(&store, &format!("object {it}"), &content(it, MIB))));
     assert_eq!(stats(&store)["spill"]["lost_total"], 0);
 }
 
@@ -133,12 +141,7 @@ fn no_more_is_spilled_than_was_allowed() {
     let daemon = Daemon::start(place.path(), &["--memory", "16MiB", "--spill-max", "32MiB"]);
     let store = daemon.store();
     let mut count = 0;
-    let options = |it: u64| CreateOptions {
-        id: Some(name(&format!("object {it}"))),
-        timeout: Timeout::After(Duration::from_millis(300)),
-        ..CreateOptions::default()
-    };
-    while store.put(&content(count, MIB), &options(count)).is_ok() {
+    while let Ok(()) = try_put(&store, count) {
         count += 1;
         let spill = stats(&store)["spill"].clone();
         let taken = spill["live_bytes"].as_u64().unwrap() + spill["dead_bytes"].as_u64().unwrap();
