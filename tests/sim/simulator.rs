@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plasmad_core::effect::Got;
+use plasmad_core::effect::{Description, Got};
 use plasmad_core::{
     ClientId, Config, Effect, Event, Nanos, Refusal, Reply, RequestTag, Residence, Store, Upkeep, Verb, WhenFull,
 };
 use plasmad_wire::limits::FOREVER;
 use plasmad_wire::{Extent, Handle, ObjectId, Pin, Role};
 
+use super::disk::{Disk, Mark, Met, Wrong};
 use super::liar::{Broken, Liar, unheard};
 use super::listeners::Listeners;
 use super::turmoil::{Seen, Surprise, Turmoil};
-use crate::support::{At, Checked, Then, Violation, Workload, ensure, guarded};
+use crate::support::{At, Checked, Pages, Random, Then, Violation, Workload, ensure, guarded};
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +22,8 @@ pub(super) enum Fault {
     None,
     /// Shared memory.
     Memory(Broken),
+    /// The disk.
+    Disk(Wrong),
     /// Every answer at a deadline is lost.
     LosesExpired,
     /// The processes of closed connections are dead to the core.
@@ -44,19 +47,24 @@ pub(super) enum Fault {
 }
 
 /// Runs so many events; the seed decides all of them. Tells which situations it met.
-pub(super) fn run(seed: u64, events: u64, fault: Fault) -> Checked<[Seen; 2]> {
+pub(super) fn run(seed: u64, events: u64, fault: Fault) -> Checked<([Seen; 2], Met)> {
     let mut simulator = Simulator::new(seed, fault);
     let result = guarded(|| simulator.run(events));
     result
-        .map(|()| [simulator.turmoil.seen, simulator.liar.seen])
+        .map(|()| {
+            let met = simulator.liar.disk.as_ref().map_or_else(Met::default, |disk| disk.met);
+            ([simulator.turmoil.seen, simulator.liar.seen], met)
+        })
         .map_err(|violation| Violation(format!("PLASMAD_SEED={seed}, event {}: {violation:?}", simulator.count)))
 }
 
 struct Simulator {
     store: Store,
+    config: Config,
     liar: Liar,
     listeners: Listeners,
     workload: Workload,
+    workload_random: Random,
     turmoil: Turmoil,
     fault: Fault,
     /// The connection that each new one of the same process replaced.
@@ -81,21 +89,33 @@ type Held = BTreeMap<(u32, u64), Extent>;
 
 impl Simulator {
     fn new(seed: u64, fault: Fault) -> Self {
-        let when_full = [WhenFull::Evict, WhenFull::Spill, WhenFull::Evict, WhenFull::Refuse][(seed % 4) as usize];
+        let others = [WhenFull::Spill, WhenFull::Refuse][(seed / 5 % 2) as usize];
+        let (when_full, has_disk) = match seed % 5 {
+            0 | 2 => (WhenFull::Evict, false),
+            1 | 4 => (WhenFull::Spill, true),
+            _ => (others, false),
+        };
+        let wrong = if let Fault::Disk(wrong) = fault { Some(wrong) } else { None };
+        let disk = has_disk.then(|| Disk::new(seed, wrong));
+        let slots = if has_disk { SLOTS_WITH_DISK } else { SLOTS };
         let config = Config {
             capacity_bytes: CAPACITY_BYTES,
-            slots_max: SLOTS,
+            slots_max: slots,
             hash_seed: [1, seed],
             when_full,
             upkeep: Upkeep::NONE,
-            spill: None,
+            spill: disk.as_ref().map(|disk| disk.config),
         };
         let broken = if let Fault::Memory(broken) = fault { Some(broken) } else { None };
+        let mut liar = Liar::new(seed, slots, PIN_WORDS, broken);
+        liar.disk = disk;
         Self {
             store: Store::new(config),
-            liar: Liar::new(seed, SLOTS, PIN_WORDS, broken),
+            liar,
+            config,
             listeners: Listeners::default(),
             workload: Workload::new(seed, CAPACITY_BYTES),
+            workload_random: Random(seed ^ 0xd0e5),
             turmoil: Turmoil::new(seed),
             fault,
             before: BTreeMap::new(),
@@ -117,6 +137,7 @@ impl Simulator {
             }
             self.clients_push()?;
             self.surprise()?;
+            self.disk_works()?;
             let step = self.workload.step(self.store.next_deadline());
             if matches!(&step.event, Event::Asked { client, .. } | Event::Cancelled { client, .. } if self.liar.dead.contains(client))
             {
@@ -131,6 +152,9 @@ impl Simulator {
         }
         self.liar.pages.set_fill_fails(false);
         self.liar.honest = true;
+        if let Some(disk) = &mut self.liar.disk {
+            disk.honest = true;
+        }
         let heard = self.turmoil.arrive(&mut self.liar, true)?;
         self.workload.told(&heard);
         self.everybody_leaves()
@@ -204,6 +228,40 @@ impl Simulator {
         }
     }
 
+    /// Some of what the disk was asked for is done; now and then is looked what would be left if the store ended.
+    fn disk_works(&mut self) -> Checked {
+        if self.liar.disk.is_none() {
+            return Ok(());
+        }
+        while self.workload_random.percent(40) {
+            let Some(event) = self.liar.disk.as_mut().and_then(Disk::step) else { break };
+            self.happens(event)?;
+        }
+        if self.workload_random.percent(3) { self.ends_and_begins() } else { Ok(()) }
+    }
+
+    /// Another store adopts what is on disk: all that was there before, and nothing else.
+    fn ends_and_begins(&mut self) -> Checked {
+        let Some(disk) = &mut self.liar.disk else { return Ok(()) };
+        let mut store = Store::new(self.config);
+        let (mut pages, mut effects) = (Pages::new(PIN_WORDS), Vec::new());
+        store.handle(0, Event::Adopted(disk.survives()), &mut pages, &mut effects);
+        effects.clear();
+        store.handle(
+            0,
+            Event::ClientJoined { client: LAST, role: Role::Reader, pushes: false },
+            &mut pages,
+            &mut effects,
+        );
+        let mut found = BTreeMap::new();
+        for object in list(&mut store, 0, &mut pages)? {
+            let Some(place) = object.place else { return Err(Violation(format!("nowhere on disk: {object:?}"))) };
+            disk.check_survivor(object.id, place)?;
+            found.insert(object.id, place);
+        }
+        disk.check_survivors(&found)
+    }
+
     fn forks(&mut self, client: ClientId) -> Checked {
         self.forks += 1;
         let lease = ClientId(LEASES.0 + self.forks);
@@ -253,9 +311,16 @@ impl Simulator {
         seen.deaths_with_unsealed += u64::from(self.liar.truth.owned.values().any(|owned| owned.client == client));
     }
 
-    fn happens(&mut self, event: Event) -> Checked {
+    fn happens(&mut self, mut event: Event) -> Checked {
         self.count += 1;
         self.aborting.clear();
+        self.judge(&mut event);
+        let before = match (&self.liar.disk, &event) {
+            (Some(disk), Event::Asked { verb: Verb::Delete { .. }, .. }) => {
+                disk.out_of_memory(&self.liar.visible_ids())
+            }
+            _ => BTreeMap::new(),
+        };
         match &event {
             Event::ClientJoined { client, pushes, .. } => {
                 self.liar.alive.insert(*client, true);
@@ -298,6 +363,7 @@ impl Simulator {
         self.liar.truth.before_event(&self.aborting);
         self.store.handle(self.now, self.distorted(event.clone()), &mut self.liar, &mut effects);
         self.liar.pages.take_calls();
+        self.note_disk(&event, &effects, &before)?;
         if matches!(event, Event::Tick) {
             match self.fault {
                 Fault::LosesExpired => effects.clear(),
@@ -321,11 +387,54 @@ impl Simulator {
         checked.map_err(|violation| Violation(format!("{}\n   after {event:?}", violation.0)))
     }
 
+    /// Whether an object may be dropped is known by its id, where there is a disk.
+    fn judge(&mut self, event: &mut Event) {
+        self.liar.deletes = None;
+        if self.liar.disk.is_none() {
+            return;
+        }
+        match event {
+            Event::Asked { verb: Verb::Create { objects, .. }, .. } => {
+                objects.iter_mut().for_each(|wanted| wanted.evictable = Disk::is_evictable(wanted.id));
+            }
+            Event::Asked { client, tag, verb: Verb::Delete { .. } } => self.liar.deletes = Some((*client, tag.number)),
+            _ => {}
+        }
+    }
+
+    /// What an event means for the disk, and what the disk is asked for.
+    fn note_disk(&mut self, event: &Event, effects: &[Effect], before: &BTreeMap<ObjectId, Mark>) -> Checked {
+        let Some(disk) = &mut self.liar.disk else { return Ok(()) };
+        disk.after_event();
+        if let Event::Asked { client, tag, verb: Verb::Delete { ids } } = event {
+            let is_refused = effects.iter().any(|effect| {
+                matches!(effect, Effect::Reply { client: whom, tag: which, reply: Reply::Refused(_) }
+                    if (whom, which) == (client, tag))
+            });
+            if !is_refused && self.liar.alive.contains_key(client) {
+                disk.deleted(ids, (*client, tag.number), before);
+            }
+        }
+        for effect in effects {
+            disk.asked(effect)?;
+            match effect {
+                Effect::Reply { client, tag, reply: Reply::Done(_) } => disk.delete_answered((*client, tag.number)),
+                Effect::Reply { reply: Reply::Created(made), .. } => {
+                    made.iter().for_each(|(_, extent)| disk.memory_given(*extent));
+                }
+                _ => {}
+            }
+        }
+        let visible = self.liar.index.values().filter(|shown| shown.visible).map(|shown| &shown.record);
+        disk.check_memory(visible)
+    }
+
     fn subscribers_listen(&mut self, changes_max: usize) -> Checked {
         if self.fault == Fault::SwallowsChanges && self.count.is_multiple_of(3) {
             self.listeners.swallow_one(&mut self.store);
         }
-        self.listeners.listen(&mut self.store, changes_max, &self.liar.visible_ids())
+        let there = self.liar.disk.as_ref().map_or_else(|| self.liar.visible_ids(), Disk::ids);
+        self.listeners.listen(&mut self.store, changes_max, &there)
     }
 
     /// What the core is told, where what is broken lies in the telling.
@@ -361,6 +470,8 @@ impl Simulator {
             Verb::Create { timeout_ns, .. } | Verb::Get { timeout_ns, .. } | Verb::Wait { timeout_ns, .. } => {
                 (*timeout_ns != FOREVER).then(|| self.now + timeout_ns)
             }
+            // They may wait for the disk.
+            Verb::Delete { .. } | Verb::Evict { .. } if self.liar.disk.is_some() => None,
             _ => Some(self.now),
         }
     }
@@ -428,6 +539,8 @@ impl Simulator {
     fn check_promises(&mut self, event: &Event) -> Checked {
         let crimes = (&self.liar.crimes, &self.liar.truth.crimes);
         ensure!(crimes.0.is_empty() && crimes.1.is_empty(), "{crimes:?}");
+        let crimes = self.liar.disk.as_ref().map_or(&[][..], |disk| &disk.crimes);
+        ensure!(crimes.is_empty(), "{crimes:?}");
         self.liar.truth.after_event()?;
         let late = |deadline: Option<Nanos>| deadline.is_some_and(|deadline| deadline <= self.now);
         match event {
@@ -455,6 +568,10 @@ impl Simulator {
         });
         let all: Held = inherited.chain(owned).chain(sealed).collect();
         let mut extents: Vec<Extent> = all.into_values().collect();
+        // What is being written is an object's as well, unless that was taken away under the disk's hands.
+        let of_disk = self.liar.disk.iter().flat_map(Disk::extents);
+        let of_disk: Vec<Extent> = of_disk.filter(|extent| !extents.contains(extent)).collect();
+        extents.extend(of_disk);
         extents.retain(|extent| extent.bytes > 0);
         extents.sort_by_key(|extent| extent.offset);
         for pair in extents.windows(2) {
@@ -472,9 +589,13 @@ impl Simulator {
         leases.into_iter().try_for_each(|client| self.happens(Event::ClientGone { client }))?;
         ensure!(self.liar.pages.claims().count() == 0, "claims are left");
         self.happens(Event::ClientJoined { client: LAST, role: Role::Writer, pushes: true })?;
-        let ids: Vec<ObjectId> = self.liar.index.values().map(|shown| shown.record.id).collect();
+        self.read_everything()?;
+        let ids: Vec<ObjectId> =
+            list(&mut self.store, self.now, &mut self.liar)?.into_iter().map(|object| object.id).collect();
         let tag = |number| RequestTag { number, kind: 0, silent: false };
         self.happens(Event::Asked { client: LAST, tag: tag(1), verb: Verb::Delete { ids } })?;
+        self.disk_finishes()?;
+        ensure!(self.open.is_empty(), "never answered: {:?}", self.open);
         let mut effects = Vec::new();
         let stats = Event::Asked { client: LAST, tag: tag(2), verb: Verb::Stats };
         self.store.handle(self.now, stats, &mut self.liar, &mut effects);
@@ -482,13 +603,94 @@ impl Simulator {
             return Err(Violation(format!("no stats: {effects:?}")));
         };
         ensure!((stats.largest_hole_bytes, stats.slots_used) == (CAPACITY_BYTES, 0), "left behind: {stats:?}");
+        ensure!(
+            (stats.disk_files, stats.disk_live_bytes, stats.disk_dead_bytes) == (0, 0, 0),
+            "left behind: {stats:?}"
+        );
         Ok(())
+    }
+
+    /// All that the disk was asked for is done, and what is asked for behind that.
+    fn disk_finishes(&mut self) -> Checked {
+        for _ in 0..DISK_STEPS_MAX {
+            let Some(disk) = &mut self.liar.disk else { return Ok(()) };
+            let event = match disk.step() {
+                Some(event) => event,
+                None if disk.is_busy() => continue,
+                // It tries again what failed before.
+                None if self.store.next_deadline().is_some() || self.store.wants_tick() => {
+                    self.now = self.workload.jump(DELAY_NS);
+                    Event::Tick
+                }
+                None => return Ok(()),
+            };
+            self.happens(event)?;
+        }
+        Ok(())
+    }
+
+    /// Whatever is there, in memory or on disk, can be read, one after the other, each with its own bytes.
+    fn read_everything(&mut self) -> Checked {
+        let Some(disk) = &self.liar.disk else { return Ok(()) };
+        for (at, id) in disk.ids().into_iter().enumerate() {
+            // Others may turn out to be lost when a file is rewritten.
+            let is_there = |disk: &Disk| disk.ids().contains(&id);
+            if !self.liar.disk.as_ref().is_some_and(is_there) {
+                continue;
+            }
+            let tag = RequestTag { number: 10 + at as u64, kind: 0, silent: false };
+            let get = Verb::Get { timeout_ns: FOREVER, partial: false, ids: vec![id] };
+            self.happens(Event::Asked { client: LAST, tag, verb: get })?;
+            self.disk_finishes()?;
+            if self.open.contains_key(&(LAST, tag.number)) {
+                // With the disk full, memory may be full of what can't leave it.
+                let is_full = self.liar.disk.as_ref().is_some_and(Disk::is_full);
+                ensure!(is_full, "never answered: a get of {id:?}");
+                self.happens(Event::Cancelled { client: LAST, number: tag.number })?;
+                continue;
+            }
+            let claims: Vec<_> = self.liar.pages.claims().filter(|(client, ..)| *client == LAST).collect();
+            let is_lost = !self.liar.disk.as_ref().is_some_and(is_there);
+            ensure!(claims.len() == 1 || is_lost, "{id:?} is there, and can't be read: {claims:?}");
+            let pins = claims.into_iter().map(|(_, word, handle)| Pin { word, handle }).collect();
+            let tag = RequestTag { number: 10_000 + at as u64, kind: 0, silent: false };
+            self.happens(Event::Asked { client: LAST, tag, verb: Verb::Release { pins } })?;
+        }
+        Ok(())
+    }
+}
+
+/// All objects of a store.
+fn list(store: &mut Store, now: Nanos, residence: &mut impl Residence) -> Checked<Vec<Description>> {
+    let (mut all, mut cursor) = (Vec::new(), 0);
+    loop {
+        let tag = RequestTag { number: 3, kind: 0, silent: false };
+        let mut effects = Vec::new();
+        let verb = Verb::List { cursor, limit: 100 };
+        store.handle(now, Event::Asked { client: LAST, tag, verb }, residence, &mut effects);
+        let Some(Effect::Reply { reply: Reply::Listed { next, objects, .. }, .. }) = effects.pop() else {
+            return Err(Violation(format!("no list: {effects:?}")));
+        };
+        all.extend(objects);
+        match next {
+            Some(next) => cursor = next,
+            None => return Ok(all),
+        }
     }
 }
 
 const CAPACITY_BYTES: u64 = 5 * 512 * 1024;
 
 const SLOTS: u32 = 48;
+
+/// Many more than memory has room for.
+const SLOTS_WITH_DISK: u32 = 160;
+
+/// Longer than the store waits before it tries again what failed.
+const DELAY_NS: Nanos = 6_000_000_000;
+
+/// Far more than there is to do.
+const DISK_STEPS_MAX: usize = 3_000;
 
 const PIN_WORDS: usize = 8;
 

@@ -245,14 +245,13 @@ impl Disk {
         self.tombstones.pop_front();
     }
 
-    /// It is on disk, or nobody is to wait for it any longer.
+    /// It is on disk.
     pub fn tombstone_done(&mut self, sequence: u64) {
         self.unwritten.remove(&sequence);
     }
 
-    /// It couldn't be written, and is to be tried again.
+    /// It was not written, and is to be tried again.
     pub fn tombstone_failed(&mut self, tombstone: Tombstone) {
-        self.unwritten.remove(&tombstone.sequence);
         self.tombstones.push_back(tombstone);
     }
 

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use super::Store;
 use super::spill::tombstone;
 use crate::disk::{DiskPlace, Source};
+use crate::slot::State;
 use crate::spill::{Cargo, Draft, Kept};
 
 impl Store {
@@ -28,7 +29,13 @@ impl Store {
             left = left.saturating_sub(place.bytes);
             fits
         };
-        let kept: Vec<(DiskPlace, Kept)> = self.disk.files.kept_in(file).take_while(is_first).collect();
+        // What comes back just now is found out about by whoever reads it.
+        let rests = |(_, kept): &(DiskPlace, Kept)| match kept {
+            Kept::Object(slot) => self.slots[*slot].state != State::Restoring,
+            Kept::Tombstone { .. } => true,
+        };
+        let kept = self.disk.files.kept_in(file).filter(rests).take_while(is_first);
+        let kept: Vec<(DiskPlace, Kept)> = kept.collect();
         for (place, kept) in kept {
             let (record, source, cargo) = match kept {
                 Kept::Object(slot) => {
@@ -44,7 +51,7 @@ impl Store {
             }
         }
         if draft.is_empty() {
-            // There is no room for it now.
+            // There is no room for it now, or nothing that rests.
             self.disk.compacting = None;
         }
     }
