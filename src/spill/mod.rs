@@ -9,6 +9,7 @@
 //! | `queue` | who does what next |
 //! | `write` | batches written to files |
 //! | `read` | records read from files |
+//! | `split` | a long record that several threads read at once |
 //! | `record` | a record's header |
 //! | `backend` | all that is asked of a file system, and a folder that gives it |
 //! | `buffer` | memory that a disk takes past the page cache |
@@ -23,6 +24,7 @@ mod queue;
 mod read;
 mod record;
 mod recovery;
+mod split;
 mod workers;
 mod write;
 

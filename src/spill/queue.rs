@@ -7,8 +7,11 @@
 //! goes from floor to floor; above the last it begins again.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use plasmad_core::disk::{Batch, FileNumber, Restore, Source};
+use plasmad_core::disk::{Batch, DiskPlace, FileNumber, Restore, Source, data_start};
+
+use super::split::Split;
 
 /// Something for a thread that writes.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,10 +24,18 @@ pub(crate) enum Job {
     Remove(Vec<FileNumber>, FileNumber),
 }
 
-/// Restores of one file in its order, close together.
-#[derive(Debug, PartialEq, Eq)]
+/// A record to be read, or a part of a long one.
+#[derive(Debug)]
+pub(crate) enum Read {
+    Whole(Restore),
+    /// Which one, and where it ends in the file.
+    Part(Arc<Split>, usize, u64),
+}
+
+/// Reads of one file in its order, close together.
+#[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) restores: Vec<Restore>,
+    pub(crate) reads: Vec<Read>,
     /// Where the last of them ends.
     pub(crate) end: u64,
 }
@@ -32,7 +43,7 @@ pub(crate) struct Run {
 /// What is to be done, and what is being done.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    reads: BTreeMap<(FileNumber, u64, u64), Restore>,
+    reads: BTreeMap<(FileNumber, u64, u64), Read>,
     /// Runs that are being read.
     reading: usize,
     /// Where the last run ended.
@@ -78,8 +89,16 @@ impl Queue {
     }
 
     pub(crate) fn restore(&mut self, restore: Restore) {
-        let place = restore.place;
-        self.reads.insert((place.file, place.offset, restore.number), restore);
+        let DiskPlace { file, offset, .. } = restore.place;
+        let Some(split) = Split::new(restore) else {
+            self.reads.insert((file, offset, restore.number), Read::Whole(restore));
+            return;
+        };
+        let data = offset + data_start(restore.record.data_bytes);
+        for (part, range) in split.ranges().enumerate() {
+            let read = Read::Part(split.clone(), part, data + range.end);
+            self.reads.insert((file, data + range.start, restore.number), read);
+        }
     }
 
     pub(crate) fn write(&mut self, batch: Batch) {
@@ -111,15 +130,15 @@ impl Queue {
         let from = (self.head.0, self.head.1, 0);
         let (first, _) = self.reads.range(from..).next().or_else(|| self.reads.first_key_value())?;
         let (file, start, _) = *first;
-        let mut run = Run { restores: Vec::new(), end: start };
+        let mut run = Run { reads: Vec::new(), end: start };
         let mut next = Some(*first);
         while let Some(key) = next {
-            let restore = self.reads.remove(&key).expect("it was just seen");
-            run.end = run.end.max(restore.place.offset + restore.place.bytes);
-            run.restores.push(restore);
-            let following = self.reads.range(key..).next().filter(|((its_file, offset, _), restore)| {
-                let end = offset + restore.place.bytes;
-                *its_file == file && *offset <= run.end + GAP_BYTES_MAX && end - start <= self.run_bytes_max
+            let read = self.reads.remove(&key).expect("it was just seen");
+            run.end = run.end.max(read.end());
+            run.reads.push(read);
+            let following = self.reads.range(key..).next().filter(|((its_file, offset, _), read)| {
+                let is_near = *its_file == file && *offset <= run.end + GAP_BYTES_MAX;
+                is_near && read.end() - start <= self.run_bytes_max
             });
             next = following.map(|(key, _)| *key);
         }
@@ -177,15 +196,26 @@ impl Queue {
     }
 }
 
+impl Read {
+    /// Where it ends in its file.
+    fn end(&self) -> u64 {
+        match self {
+            Self::Whole(restore) => restore.place.offset + restore.place.bytes,
+            Self::Part(_, _, end) => *end,
+        }
+    }
+}
+
 /// Reading over so much that nobody wants takes as long as another read.
 const GAP_BYTES_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {
-    use plasmad_core::disk::{DiskPlace, DiskRecord};
+    use plasmad_core::disk::DiskRecord;
     use plasmad_wire::{Extent, Format, ObjectId};
 
     use super::*;
+    use crate::spill::split::PART_BYTES;
 
     const RUN: u64 = 1 << 20;
 
@@ -215,9 +245,29 @@ mod tests {
     }
 
     fn runs(queue: &mut Queue) -> Vec<Vec<u64>> {
-        std::iter::from_fn(|| queue.next_run())
-            .map(|run| run.restores.iter().map(|restore| restore.number).collect())
-            .collect()
+        std::iter::from_fn(|| queue.next_run()).map(|run| run.reads.iter().map(number).collect()).collect()
+    }
+
+    fn number(read: &Read) -> u64 {
+        match read {
+            Read::Whole(restore) => restore.number,
+            Read::Part(split, part, _) => split.restore.number * 1000 + *part as u64,
+        }
+    }
+
+    #[test]
+    fn a_long_record_is_read_in_parts_each_by_itself() {
+        let mut queue = Queue::new(RUN);
+        let mut long = restore(1, 1, 4096, 4096 + 2 * PART_BYTES + 64);
+        long.record.data_bytes = 2 * PART_BYTES + 64;
+        queue.restore(restore(2, 1, 0, 4096));
+        queue.restore(long);
+        let ends: Vec<(u64, u64)> =
+            std::iter::from_fn(|| queue.next_run()).map(|run| (number(&run.reads[0]), run.end)).collect();
+        let data = 2 * 4096;
+        let parts = [(1000, data + PART_BYTES), (1001, data + 2 * PART_BYTES), (1002, data + 2 * PART_BYTES + 64)];
+        assert_eq!(ends[0], (2, 4096));
+        assert_eq!(ends[1..], parts);
     }
 
     #[test]
@@ -227,7 +277,7 @@ mod tests {
         for (number, file, offset) in [(1, 2, 0), (2, 1, far), (3, 1, 256), (4, 1, 128), (5, 1, 0), (6, 2, 70_000)] {
             queue.restore(restore(number, file, offset, 128));
         }
-        assert_eq!(queue.next_run().unwrap().restores.len(), 3);
+        assert_eq!(queue.next_run().unwrap().reads.len(), 3);
         // What comes now lies behind the head, so its turn is in the next round.
         queue.restore(restore(7, 1, 64, 64));
         queue.restore(restore(8, 1, far / 2, 64));

@@ -1,7 +1,7 @@
 //! Records read from files: piece by piece through a window, checksum included.
 //!
 //! Invariant: bytes are given out before all of them were checked, so whoever takes them lets nobody see them until
-//! [`Body::finish`] has said that they are what was written.
+//! all of them were, and are what was written.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -11,6 +11,7 @@ use plasmad_core::disk::{BLOCK_BYTES, DiskPlace, DiskRecord, FileNumber, RECORD_
 use super::backend::Backend;
 use super::buffer::{BLOCK, Buffer};
 use super::record::{FolderId, Header};
+use super::split::PartRead;
 use crate::memory::Arena;
 
 /// Why a record can't be had, in a sentence for the log.
@@ -127,15 +128,42 @@ impl Shelf<'_> {
         until: u64,
         arena: &Arena,
     ) -> Result<(), Trouble> {
-        let is_expected =
-            |found: &DiskRecord| found.sequence == restore.record.sequence && same(found, &restore.record);
-        let mut body = self.open(window, &restore.place, is_expected, until)?;
-        let mut to = restore.into.offset;
-        while let Some(piece) = body.next(self.files, window, usize::MAX, until)? {
+        let DiskRecord { data_bytes, metadata_bytes, .. } = restore.record;
+        let read = self.restore_part(window, restore, 0..data_bytes + u64::from(metadata_bytes), until, arena)?;
+        if read.expected == Some(read.checksum) { Ok(()) } else { Err(Trouble::changed()) }
+    }
+
+    /// Reads a range of a record's data and metadata into its place in the arena, and if it begins there its header too.
+    pub(crate) fn restore_part(
+        &self,
+        window: &mut Window,
+        restore: &Restore,
+        range: Range<u64>,
+        until: u64,
+        arena: &Arena,
+    ) -> Result<PartRead, Trouble> {
+        let (place, record) = (&restore.place, &restore.record);
+        let is_expected = |found: &DiskRecord| found.sequence == record.sequence && same(found, record);
+        let whole = match range.start {
+            0 => Some(self.open(window, place, is_expected, until)?),
+            _ => None,
+        };
+        let data = place.offset + data_start(record.data_bytes);
+        let (at, end) = (data + range.start, data + range.end);
+        let mut part = Body { file: place.file, at, end, checksum: 0, expected: 0 };
+        let mut to = restore.into.offset + range.start;
+        while let Some(piece) = part.next(self.files, window, usize::MAX, until)? {
             arena.write(to, piece).map_err(|error| Trouble::Failed(format!("the arena can't be written: {error}")))?;
             to += piece.len() as u64;
         }
-        body.finish().map(drop)
+        Ok(PartRead { checksum: part.checksum, expected: whole.map(|whole| whole.expected) })
+    }
+}
+
+impl Trouble {
+    /// The bytes don't have the checksum of those that were written.
+    pub(crate) fn changed() -> Self {
+        Self::Lost("its bytes are not those that were written".to_owned())
     }
 }
 
@@ -181,7 +209,7 @@ impl Body {
         debug_assert_eq!(self.at, self.end, "all of it was read");
         match self.checksum == self.expected {
             true => Ok(self.checksum),
-            false => Err(Trouble::Lost("its bytes are not those that were written".to_owned())),
+            false => Err(Trouble::changed()),
         }
     }
 }

@@ -18,7 +18,7 @@ use plasmad_shm::populate;
 
 use super::backend::Backend;
 use super::meter::Meter;
-use super::queue::{Job, Queue, Run};
+use super::queue::{Job, Queue, Read, Run};
 use super::read::{Shelf, Trouble, Window};
 use super::record::FolderId;
 use super::write::{Desk, Surroundings};
@@ -177,28 +177,43 @@ impl Shared {
 
     fn read(&self, run: &Run, window: &mut Window, voice: &Voice) {
         window.close();
-        for restore in &run.restores {
-            let read = self.shelf().restore(window, restore, run.end, &self.arena);
-            let told = |what: &str, why: String| {
-                let (path, at) = (self.files.path(restore.place.file), restore.place.offset);
-                tracing::error!("object {} {what}: {} at {at}: {why}", restore.record.id, path.display());
-            };
-            let outcome = match read {
-                Ok(()) => {
-                    self.read.count(restore.place.bytes);
-                    ReadOutcome::Read
+        for read in &run.reads {
+            match read {
+                Read::Whole(restore) => {
+                    let outcome = self.shelf().restore(window, restore, run.end, &self.arena);
+                    self.tell_read(restore, outcome, voice);
                 }
-                Err(Trouble::Lost(why)) => {
-                    told("is lost", why);
-                    ReadOutcome::Lost
+                Read::Part(split, part, end) => {
+                    let range = split.ranges().nth(*part).expect("it has so many parts");
+                    let read = self.shelf().restore_part(window, &split.restore, range, *end, &self.arena);
+                    if let Some(outcome) = split.done(*part, read) {
+                        self.tell_read(&split.restore, outcome, voice);
+                    }
                 }
-                Err(Trouble::Failed(why)) => {
-                    told("can't be restored just now", why);
-                    ReadOutcome::Failed
-                }
-            };
-            voice.say(Event::Restored { restore: restore.number, outcome });
+            }
         }
+    }
+
+    fn tell_read(&self, restore: &Restore, read: Result<(), Trouble>, voice: &Voice) {
+        let log = |what: &str, why: String| {
+            let (path, at) = (self.files.path(restore.place.file), restore.place.offset);
+            tracing::error!("object {} {what}: {} at {at}: {why}", restore.record.id, path.display());
+        };
+        let outcome = match read {
+            Ok(()) => {
+                self.read.count(restore.place.bytes);
+                ReadOutcome::Read
+            }
+            Err(Trouble::Lost(why)) => {
+                log("is lost", why);
+                ReadOutcome::Lost
+            }
+            Err(Trouble::Failed(why)) => {
+                log("can't be restored just now", why);
+                ReadOutcome::Failed
+            }
+        };
+        voice.say(Event::Restored { restore: restore.number, outcome });
     }
 
     fn keep_writing(&self, voice: &Voice) {
@@ -383,6 +398,33 @@ mod tests {
         }
         let traffic = rig.workers.traffic();
         assert!(traffic.written_bytes > 60 * 3000 && traffic.read_bytes > 60 * 3000, "{traffic:?}");
+    }
+
+    #[test]
+    fn a_long_record_is_read_by_several_threads_and_told_once() {
+        let mut rig = Rig::new();
+        rig.arena.write(0, pattern(0, ARENA_BYTES as usize / 2)).unwrap();
+        let records = vec![rig.scene.record(0, 14 << 20, 777), rig.scene.record(64, 9 << 20, 0)];
+        let batch = rig.scene.batch(1, 0, records);
+        rig.workers.write(batch.clone());
+        rig.written(1);
+        let restore = |at: usize| {
+            let record = batch.records[at].0;
+            let bytes = record.data_bytes + u64::from(record.metadata_bytes);
+            let into = Extent { segment: 0, offset: ARENA_BYTES / 2, bytes };
+            Restore { number: at as u64, place: places(&batch)[at], record, into }
+        };
+        for (at, lay_at) in [(0, 0), (1, 64)] {
+            rig.workers.restore(restore(at));
+            assert_eq!(rig.restored(1), BTreeMap::from([(at as u64, ReadOutcome::Read)]));
+            let mut read = vec![0; restore(at).into.bytes as usize];
+            rig.arena.read(ARENA_BYTES / 2, &mut read).unwrap();
+            assert!(read == pattern(lay_at, read.len()), "the bytes of record {at}");
+        }
+        let last = places(&batch)[0].offset as usize + (14 << 20) + 4096 + 776;
+        rig.disk.state().files.get_mut(&FileNumber(1)).unwrap()[last] ^= 1;
+        rig.workers.restore(restore(0));
+        assert_eq!(rig.restored(1), BTreeMap::from([(0, ReadOutcome::Lost)]));
     }
 
     #[test]
