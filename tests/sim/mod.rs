@@ -11,6 +11,7 @@ mod disk;
 mod liar;
 mod listeners;
 mod simulator;
+mod spilling;
 mod truth;
 mod turmoil;
 
