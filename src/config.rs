@@ -23,6 +23,8 @@ use std::path::PathBuf;
 use plasmad_core::WhenFull;
 use serde::{Deserialize, Serialize};
 
+use crate::size::Size;
+
 pub use keys::Key;
 pub use resolve::Settings;
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub memory_bytes: u64,
     /// What happens when a create finds no room.
     pub when_full: FullPolicy,
+    /// Where and how much objects are spilled; nothing if they stay in memory.
+    pub spill: Option<Spill>,
     /// Which pages are made present before they are used.
     pub populate: Populate,
     /// Whether memory is made of huge pages.
@@ -51,10 +55,19 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+/// `--spill-dir` and `--spill-max`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Spill {
+    /// The folder that was given; else a private one is made.
+    pub directory: Option<PathBuf>,
+    /// What may be spilled: bytes, or a share of what is free there at start.
+    pub most: Size,
+}
+
 /// `--when-full`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
 pub enum FullPolicy {
-    /// Drop evictable objects; keep all others.
+    /// Drop evictable objects; spill all others to disk.
     Spill,
     /// Drop any unpinned object, least recently used first: a cache.
     Evict,

@@ -16,8 +16,6 @@ mod folders;
 mod memory;
 mod system;
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 use crate::config::{Key, Settings, value::Value};
@@ -72,11 +70,10 @@ pub fn examine(settings: &Settings) -> Vec<Check> {
         Value::Path(path) => path.clone(),
         other => unreachable!("the socket can't be {other:?}"),
     };
-    let spills = settings.get(Key::NoSpill).value != Value::Switch(true);
+    let spilled = settings.spill().ok().flatten();
     let memory = memory::Facts::look(settings);
     let system = system::Facts::look();
     let daemon = daemon::Seen::look(&socket);
-    let spill = folders::Spill::look(&spill_folder(), memory.wanted_bytes());
     let mut checks = vec![
         memory::memory_limit(&memory),
         system::descriptors(system.descriptors_hard),
@@ -86,20 +83,15 @@ pub fn examine(settings: &Settings) -> Vec<Check> {
         memory::memfd(&memory.memfd),
         folders::socket_dir(&folders::SocketFolder::look(&socket)),
     ];
-    checks.extend(match spills {
-        true => [folders::spill_dir(&spill), folders::spill_disk_free(&spill), folders::direct_io(&spill)],
-        false => ["spill_dir", "spill_disk_free", "direct_io"].map(unspilt),
+    checks.extend(match spilled {
+        Some(spill) => {
+            let seen = folders::Spill::look(spill.directory.as_deref(), &socket, memory.wanted_bytes());
+            [folders::spill_dir(&seen), folders::spill_disk_free(&seen), folders::direct_io(&seen)]
+        }
+        None => ["spill_dir", "spill_disk_free", "direct_io"].map(unspilt),
     });
     checks.extend([system::pidfd(&system), daemon::daemon(&socket, &daemon), daemon::version_match(&daemon)]);
     checks
-}
-
-/// Where objects would be spilled to: the user's cache, else a folder that survives a restart; never /tmp, which may
-/// be memory itself.
-fn spill_folder() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    // XDG wants relative paths to be ignored.
-    cache.filter(|path| path.is_absolute()).unwrap_or_else(|| PathBuf::from("/var/tmp"))
 }
 
 fn unspilt(name: &'static str) -> Check {

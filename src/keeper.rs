@@ -9,7 +9,6 @@
 //! ```
 
 mod handover;
-mod lock;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -17,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,9 +31,10 @@ use signal_hook::iterator::Signals;
 use crate::config::check::{check_huge_pages, check_socket_path};
 use crate::config::{Config, HugePages};
 use crate::error::{Exit, Failure};
+use crate::lock::{Lock, NotLocked};
 use crate::size;
-pub(crate) use handover::{READY, receive as receive_handover};
-use lock::Lock;
+use crate::spill::folder::Folder;
+pub(crate) use handover::{Handover, READY, receive as receive_handover};
 
 /// The only argument of the engine's process.
 pub(crate) const ENGINE: &str = "engine";
@@ -45,18 +45,61 @@ pub fn serve(config: &Config, ready: Option<OwnedFd>) -> Result<(), Failure> {
     check_huge_pages(config)?;
     raise_descriptor_limit();
     let signals = Signals::new([SIGTERM, SIGINT, SIGCHLD]).map_err(|error| Failure::file("signals", error))?;
-    let _lock = Lock::take(&config.socket)?;
+    let _lock = take_lock(&config.socket)?;
     let (listener, _socket) = listen(config)?;
+    let wanted = config.spill.as_ref();
+    let folder = wanted.map(|spill| Folder::take(spill.directory.as_deref(), &config.socket));
+    let folder = match folder {
+        Some(Err(failure)) if wanted.is_some_and(|spill| spill.directory.is_some()) => return Err(failure),
+        folder => folder,
+    };
     let arena = make_arena(config)
         .map_err(|error| Failure::new(Exit::Usage, "MemoryUnavailable", format!("no memory for the arena: {error}")))?;
     let (mut engine, mut channel) = start_engine().map_err(|error| Failure::file("starting the engine", error))?;
-    let started = handover::send(&channel, config, listener.as_fd(), arena.as_fd());
+    let started = handover::send(&channel, config, folder.as_ref(), listener.as_fd(), arena.as_fd());
     if started.is_ok() && channel.read_exact(&mut [0; READY.len()]).is_ok() {
         // The engine has its own descriptors; this process only watches from here on.
         let line = ready_line(config);
         announce(&line, ready).map_err(|error| Failure::file("the ready line", error))?;
     }
-    watch(&mut engine, signals)
+    let ended = watch(&mut engine, signals);
+    if let (Ok(()), Some(Ok(folder))) = (&ended, &folder) {
+        // The engine has done it, unless it was told to stop at once.
+        Folder::leave(&folder.claim);
+    }
+    ended
+}
+
+/// Takes the lock beside a socket, or says who has it.
+fn take_lock(socket: &Path) -> Result<LockFile, Failure> {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let failed = |error| Failure::file(format!("lock {}", path.display()), error);
+    match Lock::take(&path) {
+        Ok(lock) => {
+            lock.write(&format!("{}\n", std::process::id())).map_err(failed)?;
+            Ok(LockFile { path, _lock: lock })
+        }
+        Err(NotLocked::Held(holder)) => {
+            let what = format!("plasmad is serving {} already, as process {holder}", socket.display());
+            let hint = "stop it, or choose another path with --socket";
+            Err(Failure::new(Exit::Daemon, "AlreadyServing", what).hint(hint))
+        }
+        Err(NotLocked::Failed(error)) => Err(failed(error)),
+    }
+}
+
+/// A lock whose file goes with it.
+struct LockFile {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 fn make_arena(config: &Config) -> io::Result<OwnedFd> {
@@ -118,7 +161,7 @@ fn is_listened_to(path: &Path) -> bool {
 }
 
 /// The socket's file; goes with this value.
-struct SocketFile(std::path::PathBuf);
+struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {

@@ -2,12 +2,14 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A size given on the command line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Size {
     /// So many bytes.
     Bytes(u64),
-    /// So many percent of what this cgroup may use; only for `--memory`.
+    /// So many percent of what there is: for `--memory` of what this cgroup may use, for `--spill-max` of what is free.
     Percent(u8),
 }
 

@@ -10,6 +10,7 @@ mod it;
 mod model;
 mod shared;
 mod sim;
+mod spill;
 mod subscriptions;
 mod support;
 mod tidy;

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use plasmad_client::{Error, Role, Timeout};
@@ -45,13 +46,16 @@ impl Get {
         }
         let id = self.id.0;
         let store = session.connect("get", Role::Reader)?;
-        let buffer = store.get(id, self.timeout).map_err(|error| match error {
-            Error::Timeout { .. } if self.timeout == Timeout::NO_WAIT => {
-                let what = format!("there is no object {id}");
-                Failure::new(Exit::NotFound, "ObjectNotFound", what).hint("--timeout waits for it")
+        let got = match store.get(id, self.timeout) {
+            // What is on disk is there, and takes a moment to come.
+            Err(Error::Timeout { .. })
+                if self.timeout == Timeout::NO_WAIT && store.contains(id).map_err(failure)? =>
+            {
+                store.get(id, Timeout::After(RESTORE_TIME_MAX)).map_err(failure)
             }
-            error => failure(error),
-        })?;
+            got => got.map_err(|error| self.not_got(error)),
+        };
+        let buffer = got?;
         let bytes = if self.metadata { buffer.metadata() } else { &buffer };
         let Some(path) = &self.output else { return output::write(bytes) };
         let progress = Progress::new(output, path.display(), Some(bytes.len() as u64));
@@ -61,6 +65,16 @@ impl Get {
             json!({ "id": id.to_string(), "data_bytes": data_bytes, "metadata_bytes": metadata_bytes, "file": path });
         output.remark(&format!("{} written to {}", size::display(bytes.len() as u64), path.display()));
         output.answer(document, String::new)
+    }
+
+    fn not_got(&self, error: Error) -> Failure {
+        match error {
+            Error::Timeout { .. } if self.timeout == Timeout::NO_WAIT => {
+                let what = format!("there is no object {}", self.id.0);
+                Failure::new(Exit::NotFound, "ObjectNotFound", what).hint("--timeout waits for it")
+            }
+            error => failure(error),
+        }
     }
 }
 
@@ -94,6 +108,8 @@ fn permissions() -> std::fs::Permissions {
     std::fs::Permissions::from_mode(0o666)
 }
 
+/// For an object that is on disk, where memory is full of what others pin.
+const RESTORE_TIME_MAX: Duration = Duration::from_secs(30);
 const EXAMPLES: &str = "\
 Examples:
   plasmad get name:model -o weights.bin        a file that appears whole or not at all

@@ -49,7 +49,13 @@ pub(super) struct Serve {
     /// Let this group do everything; may be repeated
     #[arg(long, value_name = "GID", value_delimiter = ',')]
     writer_gid: Vec<u32>,
-    /// Keep nothing on disk. This version never does
+    /// Spill to this folder, and keep what is in it when the store ends [default: a private one, which goes then]
+    #[arg(long, value_name = "DIR")]
+    spill_dir: Option<PathBuf>,
+    /// How much may be spilled: 64GiB, or a share of what is free there at start [default: 50%]
+    #[arg(long, value_name = "SIZE")]
+    spill_max: Option<Size>,
+    /// Keep nothing on disk
     #[arg(long)]
     no_spill: bool,
     /// How much is logged on standard error [default: info]
@@ -110,6 +116,8 @@ impl Serve {
             (Key::ReaderGid, ids(&self.reader_gid)),
             (Key::WriterUid, ids(&self.writer_uid)),
             (Key::WriterGid, ids(&self.writer_gid)),
+            (Key::SpillDir, self.spill_dir.clone().map(Value::Path)),
+            (Key::SpillMax, self.spill_max.map(Value::Disk)),
             (Key::NoSpill, self.no_spill.then_some(Value::Switch(true))),
             (Key::LogLevel, self.log_level.as_ref().and_then(level).map(Value::Word)),
             (Key::LogFormat, word(Key::LogFormat, self.log_format)),
@@ -138,6 +146,7 @@ fn checked(config: &Config) -> String {
 const EXAMPLES: &str = "\
 Examples:
   plasmad serve --memory 4GiB                          one store for this user
+  plasmad serve --memory 4GiB --spill-dir /data/spill  more than memory, on a disk of its own
   plasmad serve --config /etc/plasmad.toml             settings from a file
   plasmad serve --config FILE --check-config           would that work here?
   plasmad serve --memory 50% --print-config            what would be served, and why
@@ -175,10 +184,10 @@ mod tests {
     #[test]
     fn what_flags_say_is_what_the_same_words_say_in_a_file() {
         let line = "--memory 1GiB --when-full refuse --populate none --huge-pages never --max-objects 9 --reader-uid 1 --reader-uid 2 \
-            --reader-gid 3 --writer-uid 4,5 --writer-gid 6 --no-spill --log-level debug --log-format json";
+            --reader-gid 3 --writer-uid 4,5 --writer-gid 6 --spill-dir /d --spill-max 2GiB --no-spill --log-level debug --log-format json";
         let serve = Serve::from_arg_matches(&command().get_matches_from(line.split_whitespace())).unwrap();
         let text = "socket = '/s'\nmemory = '1GiB'\nwhen-full = 'refuse'\npopulate = 'none'\nhuge-pages = 'never'\nmax-objects = 9\n\
-            reader-uid = [1, 2]\nreader-gid = [3]\nwriter-uid = [4, 5]\nwriter-gid = [6]\nno-spill = true\n\
+            reader-uid = [1, 2]\nreader-gid = [3]\nwriter-uid = [4, 5]\nwriter-gid = [6]\nspill-dir = '/d'\nspill-max = '2GiB'\nno-spill = true\n\
             log-level = 'debug'\nlog-format = 'json'";
         let values = |layer: Layer| layer.into_iter().map(|(key, it)| (key, it.value)).collect::<Vec<_>>();
         let flags = values(serve.flags(Some("/s".into())));

@@ -55,6 +55,7 @@ fn text(stats: &Value) -> String {
         ("", format!("{} pinned, {} evictable", bytes("/memory/pinned_bytes"), bytes("/memory/evictable_bytes"))),
         ("", format!("{} present", bytes("/memory/populated_bytes"))),
         ("objects", format!("{} sealed, {} being written", number("/objects/sealed"), number("/objects/created"))),
+        ("disk", disk(&stats["spill"])),
         (
             "clients",
             format!("{} connected, {} of them readers", number("/clients/connected"), number("/clients/readers")),
@@ -75,6 +76,13 @@ fn text(stats: &Value) -> String {
         ),
     ];
     lines.into_iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+}
+
+fn disk(spill: &Value) -> String {
+    let Some(directory) = spill["directory"].as_str() else { return "nothing is spilled".to_owned() };
+    let bytes = |field: &str| size::display(spill[field].as_u64().unwrap_or(0));
+    let (live, dead, most) = (bytes("live_bytes"), bytes("dead_bytes"), bytes("max_bytes"));
+    format!("{live} on disk and {dead} to be cleared, of {most}, in {directory}")
 }
 
 fn text_of(value: &Value) -> &str {

@@ -14,11 +14,14 @@ use plasmad_wire::limits::SOCKET_PATH_BYTES_MAX;
 use super::{Config, HugePages};
 use crate::error::{Exit, Failure};
 use crate::memory::machine;
+use crate::spill::folder;
 
 /// What `--check-config` looks at: all that `serve` would find wrong before it serves.
 pub fn check(config: &Config) -> Result<(), Failure> {
     check_socket_path(&config.socket)?;
     check_huge_pages(config)?;
+    let given = config.spill.as_ref().and_then(|spill| spill.directory.as_deref());
+    given.map_or(Ok(()), folder::check)?;
     check_folder(&config.socket)
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: what isn't listed here can't be configured; a flag without a key belongs to one process alone
 //! (`--ready-fd`, `--exit-with-pid`).
 
+use std::path::PathBuf;
+
 use super::value::{Kind, Value};
 use crate::size::Size;
 
@@ -29,6 +31,10 @@ pub enum Key {
     WriterUid,
     /// Groups who may do everything.
     WriterGid,
+    /// Where objects are spilled to.
+    SpillDir,
+    /// How much is spilled.
+    SpillMax,
     /// Keep nothing on disk.
     NoSpill,
     /// How much is logged.
@@ -39,7 +45,7 @@ pub enum Key {
 
 impl Key {
     /// All of them, in the order they are printed.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Socket,
         Self::Memory,
         Self::WhenFull,
@@ -50,6 +56,8 @@ impl Key {
         Self::ReaderGid,
         Self::WriterUid,
         Self::WriterGid,
+        Self::SpillDir,
+        Self::SpillMax,
         Self::NoSpill,
         Self::LogLevel,
         Self::LogFormat,
@@ -68,6 +76,8 @@ impl Key {
             Self::ReaderGid => "reader-gid",
             Self::WriterUid => "writer-uid",
             Self::WriterGid => "writer-gid",
+            Self::SpillDir => "spill-dir",
+            Self::SpillMax => "spill-max",
             Self::NoSpill => "no-spill",
             Self::LogLevel => "log-level",
             Self::LogFormat => "log-format",
@@ -82,8 +92,9 @@ impl Key {
     /// What its values look like.
     pub fn kind(self) -> Kind {
         match self {
-            Self::Socket => Kind::Path,
+            Self::Socket | Self::SpillDir => Kind::Path,
             Self::Memory => Kind::Memory,
+            Self::SpillMax => Kind::Disk,
             Self::WhenFull => Kind::Word(&["spill", "evict", "refuse"]),
             Self::Populate => Kind::Word(&["ahead", "all", "none"]),
             Self::HugePages => Kind::Word(&["auto", "always", "never"]),
@@ -105,6 +116,9 @@ impl Key {
             Self::HugePages => Value::Word("auto"),
             Self::MaxObjects => Value::Count(1 << 20),
             Self::ReaderUid | Self::ReaderGid | Self::WriterUid | Self::WriterGid => Value::Ids(Vec::new()),
+            // A private folder, which depends on the socket.
+            Self::SpillDir => Value::Path(PathBuf::new()),
+            Self::SpillMax => Value::Disk(Size::Percent(50)),
             Self::NoSpill => Value::Switch(false),
             Self::LogLevel => Value::Word("info"),
             Self::LogFormat => Value::Word("text"),
@@ -182,7 +196,7 @@ mod tests {
         for (written, key) in meant {
             assert_eq!(Key::nearest(written), Some(key), "{written}");
         }
-        for strange in ["", "x", "frobnicate", "spill-dir", "recover"] {
+        for strange in ["", "x", "frobnicate", "recover"] {
             assert_eq!(Key::nearest(strange), None, "{strange}");
         }
     }

@@ -23,6 +23,8 @@ pub fn document(settings: &Settings, config: &Config) -> Json {
     let value = |key: Key| match resolved(settings, config, key) {
         Value::Path(path) => Json::from(path.to_string_lossy()),
         Value::Memory(_) => Json::from(config.memory_bytes),
+        Value::Disk(Size::Bytes(bytes)) => Json::from(bytes),
+        Value::Disk(share) => Json::from(Value::Disk(share).to_text()),
         Value::Word(word) => Json::from(word),
         Value::Count(count) => Json::from(count),
         Value::Ids(ids) => Json::from(ids),
@@ -48,6 +50,9 @@ fn line(settings: &Settings, config: &Config, key: Key) -> (String, String) {
             comment += &format!(" {}", setting.value.to_text());
         }
         comment += &format!(", {}", size::display(config.memory_bytes));
+    }
+    if let Value::Disk(Size::Bytes(bytes)) = setting.value {
+        comment += &format!(", {}", size::display(bytes));
     }
     (format!("{} = {}", key.name(), resolved(settings, config, key).to_toml()), comment)
 }

@@ -8,7 +8,7 @@ use plasmad_shm::populate::HUGE_PAGE_BYTES;
 use super::keys::Key;
 use super::layers::{self, Layer, Setting, Source, merge};
 use super::value::Value;
-use super::{Access, Config, HugePages, file};
+use super::{Access, Config, FullPolicy, HugePages, Spill, file};
 use crate::error::{Exit, Failure};
 use crate::memory::machine::{self, Bound};
 use crate::size::{self, Size};
@@ -44,6 +44,7 @@ impl Settings {
             },
             memory_bytes: self.memory_bytes(&machine::limit())?,
             when_full: self.word(Key::WhenFull),
+            spill: self.spill()?,
             populate: self.word(Key::Populate),
             huge_pages: self.huge_pages(),
             objects_max: match &self.get(Key::MaxObjects).value {
@@ -95,6 +96,27 @@ impl Settings {
         Ok(bytes)
     }
 
+    /// Where and how much objects are spilled, if they are at all.
+    pub fn spill(&self) -> Result<Option<Spill>, Failure> {
+        let directory = match &self.get(Key::SpillDir).value {
+            Value::Path(path) => Some(path.clone()).filter(|path| !path.as_os_str().is_empty()),
+            other => unfit(Key::SpillDir, other),
+        };
+        let Setting { value, source } = self.get(Key::SpillMax);
+        let most = match value {
+            Value::Disk(Size::Bytes(bytes)) if *bytes < SPILL_BYTES_MIN => {
+                let (asked, least) = (size::display(*bytes), size::display(SPILL_BYTES_MIN));
+                let what = format!("{} {asked} is too little", source.naming(Key::SpillMax));
+                return Err(Failure::usage(what).hint(format!("ask for at least {least}, or for --no-spill")));
+            }
+            Value::Disk(most) => *most,
+            other => unfit(Key::SpillMax, other),
+        };
+        let is_wanted = self.get(Key::NoSpill).value == Value::Switch(false)
+            && self.word::<FullPolicy>(Key::WhenFull) == FullPolicy::Spill;
+        Ok(is_wanted.then_some(Spill { directory, most }))
+    }
+
     /// Whether memory is made of huge pages.
     pub fn huge_pages(&self) -> HugePages {
         self.word(Key::HugePages)
@@ -144,6 +166,8 @@ impl Setting {
 const PAGE_BYTES: u64 = 4096;
 /// Less than this is a slip of the unit.
 const MEMORY_BYTES_MIN: u64 = 64 << 10;
+/// The same.
+const SPILL_BYTES_MIN: u64 = 1 << 20;
 /// What Linux shows for a user that has no number in this namespace.
 const OVERFLOW_ID: u32 = 65_534;
 /// What chown(2) takes for "leave it".
@@ -152,7 +176,7 @@ const NO_ID: u32 = u32::MAX;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FullPolicy, LogFormat, Populate, value::Kind};
+    use crate::config::{LogFormat, Populate, value::Kind};
 
     fn of(key: Key, value: Value) -> Settings {
         Settings::new(Layer::from([(key, Setting::flag(value))]), Layer::new(), Layer::new())
@@ -213,6 +237,20 @@ mod tests {
         let settings = Settings::new(Layer::new(), Layer::new(), file);
         let failure = settings.memory_bytes(&limit(1 << 30)).unwrap_err();
         assert_eq!(failure.message, "/f:7: memory 4.0 KiB is too little");
+    }
+
+    #[test]
+    fn objects_are_spilled_unless_that_is_not_wanted() {
+        let spill = |key: Key, value: Value| of(key, value).spill().map_err(|failure| failure.message);
+        let default = Spill { directory: None, most: Size::Percent(50) };
+        assert_eq!(spill(Key::WhenFull, Value::Word("spill")), Ok(Some(default.clone())));
+        assert_eq!(spill(Key::WhenFull, Value::Word("evict")), Ok(None));
+        assert_eq!(spill(Key::NoSpill, Value::Switch(true)), Ok(None));
+        let given = Spill { directory: Some("/d".into()), ..default.clone() };
+        assert_eq!(spill(Key::SpillDir, Value::Path("/d".into())), Ok(Some(given)));
+        let bytes = |bytes| spill(Key::SpillMax, Value::Disk(Size::Bytes(bytes)));
+        assert_eq!(bytes(1 << 20), Ok(Some(Spill { most: Size::Bytes(1 << 20), ..default })));
+        assert_eq!(bytes(64), Err("--spill-max 64 B is too little".to_owned()));
     }
 
     #[test]

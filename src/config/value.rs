@@ -13,6 +13,8 @@ pub enum Kind {
     Path,
     /// A size in bytes, or a share of the machine's memory.
     Memory,
+    /// A size in bytes, or a share of what is free on a disk.
+    Disk,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A whole number between these.
@@ -35,6 +37,8 @@ pub enum Value {
     Path(PathBuf),
     /// Of [`Kind::Memory`].
     Memory(Size),
+    /// Of [`Kind::Disk`].
+    Disk(Size),
     /// Of [`Kind::Word`].
     Word(&'static str),
     /// Of [`Kind::Count`].
@@ -53,6 +57,7 @@ impl Kind {
         match self {
             Self::Path => Ok(Value::Path(text.into())),
             Self::Memory => text.parse().map(Value::Memory),
+            Self::Disk => text.parse().map(Value::Disk),
             Self::Word(_) => self.read_word(text).ok_or_else(wrong),
             Self::Count { .. } => text.parse().ok().and_then(|number| self.count(number)).ok_or_else(wrong),
             Self::Ids => {
@@ -81,10 +86,9 @@ impl Kind {
         };
         match self {
             Self::Path | Self::Word(_) => self.read_text(value.as_str().ok_or_else(wrong_type)?),
-            Self::Memory => match integer(value) {
-                Some(bytes) => u64::try_from(bytes)
-                    .map(|bytes| Value::Memory(Size::Bytes(bytes)))
-                    .map_err(|_| format!("{bytes} is no size")),
+            Self::Memory | Self::Disk => match integer(value) {
+                Some(bytes) if bytes < 0 => Err(format!("{bytes} is no size")),
+                Some(bytes) => self.read_text(&bytes.to_string()),
                 None => self.read_text(value.as_str().ok_or_else(wrong_type)?),
             },
             Self::Count { .. } => {
@@ -108,6 +112,7 @@ impl Kind {
         match self {
             Self::Path => "a path".to_owned(),
             Self::Memory => "a size such as 512MiB, 4GiB or 30%".to_owned(),
+            Self::Disk => "a size such as 64GiB, or a share of what is free there such as 50%".to_owned(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
             Self::Count { min, max } => format!("a whole number from {min} to {max}"),
             Self::Ids => "numbers with commas between them, such as 1000,1001".to_owned(),
@@ -120,6 +125,7 @@ impl Kind {
         match self {
             Self::Path => "a path in quotes".to_owned(),
             Self::Memory => "a size in quotes such as \"512MiB\", \"4GiB\" or \"30%\", or a number of bytes".to_owned(),
+            Self::Disk => "a size in quotes such as \"64GiB\" or \"50%\", or a number of bytes".to_owned(),
             Self::Word(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
                 format!("one of {}", quoted.join(", "))
@@ -134,6 +140,7 @@ impl Kind {
         match (self, value) {
             (Self::Path, Value::Path(_))
             | (Self::Memory, Value::Memory(_))
+            | (Self::Disk, Value::Disk(_))
             | (Self::Ids, Value::Ids(_))
             | (Self::Switch, Value::Switch(_)) => true,
             (Self::Word(words), Value::Word(word)) => words.contains(word),
@@ -153,8 +160,8 @@ impl Value {
     pub(super) fn to_toml(&self) -> String {
         match self {
             Self::Path(path) => toml::Value::from(&*path.to_string_lossy()).to_string(),
-            Self::Memory(Size::Bytes(bytes)) => bytes.to_string(),
-            Self::Memory(Size::Percent(percent)) => format!("\"{percent}%\""),
+            Self::Memory(Size::Bytes(bytes)) | Self::Disk(Size::Bytes(bytes)) => bytes.to_string(),
+            Self::Memory(Size::Percent(percent)) | Self::Disk(Size::Percent(percent)) => format!("\"{percent}%\""),
             Self::Word(word) => format!("{word:?}"),
             Self::Count(count) => count.to_string(),
             Self::Ids(ids) => format!("{ids:?}"),
@@ -165,8 +172,8 @@ impl Value {
     /// For people: sizes in their largest unit.
     pub(super) fn to_text(&self) -> String {
         match self {
-            Self::Memory(Size::Bytes(bytes)) => size::display(*bytes),
-            Self::Memory(Size::Percent(percent)) => format!("{percent}%"),
+            Self::Memory(Size::Bytes(bytes)) | Self::Disk(Size::Bytes(bytes)) => size::display(*bytes),
+            Self::Memory(Size::Percent(percent)) | Self::Disk(Size::Percent(percent)) => format!("{percent}%"),
             _ => self.to_toml(),
         }
     }
@@ -223,6 +230,9 @@ mod tests {
             (Key::MaxObjects, Value::Count(1)),
             (Key::WriterUid, Value::Ids(vec![0, u32::MAX])),
             (Key::WriterGid, Value::Ids(vec![])),
+            (Key::SpillDir, Value::Path("".into())),
+            (Key::SpillMax, Value::Disk(Size::Bytes(1 << 40))),
+            (Key::SpillMax, Value::Disk(Size::Percent(50))),
             (Key::NoSpill, Value::Switch(true)),
         ];
         for (key, value) in values {

@@ -90,6 +90,17 @@ pub struct Restore {
     pub into: Extent,
 }
 
+/// How a store uses its disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SpillConfig {
+    /// What its files may take, those that are being written included.
+    pub max_bytes: u64,
+    /// The first file's number: behind all that were ever used in this folder.
+    pub next_file: FileNumber,
+    /// The first record's number: behind all that were ever used in this folder, and at least 1.
+    pub next_sequence: u64,
+}
+
 /// What became of a batch. Nothing of it counts unless all of it was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WriteOutcome {
@@ -99,6 +110,12 @@ pub enum WriteOutcome {
     NoRoom,
     /// None of them counts; why is in the log.
     Failed,
+    /// None of them counts: what lies at the source of this one of them, by its place in the batch, isn't what was written
+    /// there, or nothing is.
+    SourceLost {
+        /// Which.
+        record: u32,
+    },
 }
 
 /// What became of a restore.

@@ -10,6 +10,7 @@ use plasmad_wire::{Extent, Format, Handle, Location, ObjectId, Pin};
 use crate::Nanos;
 use crate::arena::Stretch;
 use crate::clients::ClientId;
+use crate::disk::{Batch, DiskPlace, FileNumber, Restore};
 use crate::event::RequestTag;
 use crate::stats::Snapshot;
 
@@ -43,6 +44,14 @@ pub enum Effect {
     /// Give a piece of the arena back to the system, and tell by [`ErrandDone`](crate::Event::ErrandDone). Until then
     /// it belongs to nobody, and there is no other errand.
     GiveBack(Extent),
+    /// Write records to disk, and tell by [`Written`](crate::Event::Written). Extents that are read for it belong to the
+    /// batch until then. Batches of one file are asked for in the order of their offsets, and may be done in any.
+    Write(Batch),
+    /// Read a record from disk into memory, and tell by [`Restored`](crate::Event::Restored). The extent belongs to
+    /// whoever reads until then.
+    Restore(Restore),
+    /// Remove a file: nothing in it is wanted any more, and nothing is being written or read there.
+    RemoveFile(FileNumber),
 }
 
 /// An answer.
@@ -91,6 +100,8 @@ pub enum Reply {
         freed_bytes: u64,
         /// How many objects were dropped for it.
         dropped: u64,
+        /// How many went that are on disk.
+        spilled: u64,
     },
     /// No, and why.
     Refused(Refusal),
@@ -126,6 +137,8 @@ pub struct Description {
     pub sealed_at: Option<Nanos>,
     /// Where it lies in memory.
     pub extent: Option<Extent>,
+    /// Where it lies on disk.
+    pub place: Option<DiskPlace>,
     /// Who pins it.
     pub holders: Vec<Holding>,
 }
@@ -174,6 +187,10 @@ pub enum Refusal {
     Malformed(&'static str),
     /// The shell could not write the bytes into the arena.
     FillFailed(ObjectId),
+    /// The object was on disk, and what lies there is not what was written. It is gone.
+    Lost(ObjectId),
+    /// The object is on disk, which couldn't be read just now.
+    RestoreFailed(ObjectId),
 }
 
 impl Refusal {
@@ -190,6 +207,8 @@ impl Refusal {
             Self::Cancelled => ErrorCode::Cancelled,
             Self::Malformed(_) => ErrorCode::Malformed,
             Self::FillFailed(_) => ErrorCode::Internal,
+            Self::Lost(_) => ErrorCode::ObjectLost,
+            Self::RestoreFailed(_) => ErrorCode::SpillFailed,
         }
     }
 }

@@ -6,6 +6,7 @@ use core::fmt;
 use plasmad_wire::{Format, Handle, ObjectId, Pin, Role};
 
 use crate::clients::ClientId;
+use crate::disk::{DiskPlace, DiskRecord, ReadOutcome, WriteOutcome};
 use crate::residence::Named;
 
 /// Something that happened outside.
@@ -54,6 +55,23 @@ pub enum Event {
         /// If not, the like isn't tried any more.
         succeeded: bool,
     },
+    /// A batch was written to disk, or wasn't.
+    Written {
+        /// Its number.
+        batch: u64,
+        /// What became of it.
+        outcome: WriteOutcome,
+    },
+    /// A record was read from disk, or wasn't.
+    Restored {
+        /// The restore's number.
+        restore: u64,
+        /// What became of it.
+        outcome: ReadOutcome,
+    },
+    /// What a former store left on disk: every record that can be read, with those that a later one of the same id
+    /// supersedes and with tombstones, in any order. It comes once, before anybody joins.
+    Adopted(Vec<(DiskRecord, DiskPlace)>),
     /// Time has passed; deadlines are looked at and deleted objects nobody pins any more are freed.
     Tick,
 }

@@ -13,6 +13,7 @@
 //! | [`arena`] | where objects lie |
 //! | [`slot`] | which objects there are, and the states they pass through |
 //! | [`eviction`] | which objects make room |
+//! | [`spill`] | where records lie on disk, and what of a file is still wanted |
 //! | [`queue`] | creates that wait for room, gets that wait for objects |
 //! | [`clients`] | who holds what |
 //! | [`stats`] | the store's own numbers |
@@ -31,6 +32,7 @@ pub mod eviction;
 pub mod queue;
 pub mod residence;
 pub mod slot;
+pub mod spill;
 pub mod stats;
 pub mod store;
 #[cfg(test)]

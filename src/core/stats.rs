@@ -23,6 +23,18 @@ pub struct Totals {
     pub evicted_bytes: u64,
     /// Requests refused.
     pub refused: u64,
+    /// Objects whose memory was taken back because they are on disk.
+    pub spills: u64,
+    /// Memory that gave.
+    pub spilled_bytes: u64,
+    /// Objects that came back from disk.
+    pub restores: u64,
+    /// Memory that took.
+    pub restored_bytes: u64,
+    /// Objects that could not be read back: they are gone.
+    pub lost: u64,
+    /// Batches that were not written, and restores that failed or found an object lost.
+    pub disk_errors: u64,
 }
 
 /// All numbers at one instant. Sizes in bytes.
@@ -50,8 +62,22 @@ pub struct Snapshot {
     pub created: u64,
     /// Objects sealed and in memory.
     pub sealed: u64,
+    /// Objects being written to disk, still readable.
+    pub spilling: u64,
+    /// Objects on disk only.
+    pub spilled: u64,
+    /// Objects coming back from disk.
+    pub restoring: u64,
     /// Deleted objects still pinned.
     pub doomed: u64,
+    /// Spill files.
+    pub disk_files: u64,
+    /// What in them is wanted: records of objects, and tombstones as long as they are needed.
+    pub disk_live_bytes: u64,
+    /// The rest of them, that of batches in flight not included.
+    pub disk_dead_bytes: u64,
+    /// What is being written, and read back.
+    pub disk_queue_bytes: u64,
     /// Slots there can be.
     pub slots: u64,
     /// Slots in use.

@@ -4,16 +4,22 @@
 //! told; shared memory is changed before the effect that tells of it exists.
 //!
 //! This file holds the entrance and what all verbs share; the verbs stand in `store/`:
-//! `make` (create, seal, abort), `read` (get, release, wait, contains), `remove` (delete, evict, departures),
+//! `make` (create, seal, abort), `read` (get, release, wait, contains), `remove` (delete, departures),
 //! `inspect` (stat, list, stats), `watch` (subscribe), `grants` (memory handed out ahead, and what clients tell of it),
-//! `upkeep` (memory made present, and given back), `lease` (what children of a fork hold).
+//! `upkeep` (memory made present, and given back), `lease` (what children of a fork hold). Of the disk tell `spill` (which
+//! objects go there), `room` (for whom), `restore` (how they come back), `compact`, and `adopt` (what was there before).
 
+mod adopt;
+mod compact;
 mod grants;
 mod inspect;
 mod lease;
 mod make;
 mod read;
 mod remove;
+mod restore;
+mod room;
+mod spill;
 mod upkeep;
 mod watch;
 
@@ -26,12 +32,14 @@ use plasmad_wire::Role;
 use crate::Nanos;
 use crate::arena::{Allocator, Spans, Upkeep};
 use crate::clients::{ClientId, Clients, Ledger};
+use crate::disk::SpillConfig;
 use crate::effect::{Effect, Refusal, Reply};
 use crate::event::{Event, RequestTag, Verb};
 use crate::eviction::{Recency, WhenFull};
 use crate::queue::{CreateQueue, Deadlines, GetWaits, Subscriptions, WaitKey, distinct};
 use crate::residence::{Entry, Grant, Residence};
 use crate::slot::{Move, SlotNumber, SlotSet, SlotTable};
+use crate::spill::Disk;
 use crate::stats::Totals;
 use upkeep::Errand;
 
@@ -48,6 +56,8 @@ pub struct Config {
     pub when_full: WhenFull,
     /// What is done about memory that nobody uses.
     pub upkeep: Upkeep,
+    /// Where objects go that [`WhenFull::Spill`] keeps; without it they stay in memory.
+    pub spill: Option<SpillConfig>,
 }
 
 /// Everything the store knows.
@@ -59,7 +69,13 @@ pub struct Store {
     errand: Option<Errand>,
     slots: SlotTable,
     clients: Clients,
+    /// Sealed objects that may be dropped for good.
     recency: Recency,
+    /// Those that are on disk too.
+    clean: Recency,
+    /// Those that have to be written before they may leave memory.
+    dirty: Recency,
+    disk: Disk,
     creates: CreateQueue,
     gets: GetWaits,
     deadlines: Deadlines,
@@ -90,6 +106,9 @@ pub struct Store {
     idle_check: Option<Nanos>,
     unsealed_bytes: u64,
     droppable_bytes: u64,
+    clean_bytes: u64,
+    /// What leaves memory when batches are done.
+    spilling_bytes: u64,
     sealed_count: u64,
     totals: Totals,
 }
@@ -106,6 +125,9 @@ impl Store {
             slots: SlotTable::new(config.slots_max, config.hash_seed),
             clients: Clients::default(),
             recency: Recency::new(),
+            clean: Recency::new(),
+            dirty: Recency::new(),
+            disk: Disk::new(config.spill.filter(|_| config.when_full == WhenFull::Spill)),
             creates: CreateQueue::default(),
             gets: GetWaits::default(),
             deadlines: Deadlines::default(),
@@ -125,6 +147,8 @@ impl Store {
             idle_check: None,
             unsealed_bytes: 0,
             droppable_bytes: 0,
+            clean_bytes: 0,
+            spilling_bytes: 0,
             sealed_count: 0,
             totals: Totals::default(),
         }
@@ -142,12 +166,15 @@ impl Store {
             Event::ConnectionClosed { client } => self.connection_closed(turn, client),
             Event::ClientGone { client } => self.client_gone(turn, client),
             Event::ErrandDone { succeeded } => self.errand_done(succeeded),
+            Event::Written { batch, outcome } => self.written(turn, batch, outcome),
+            Event::Restored { restore, outcome } => self.restored(turn, restore, outcome),
+            Event::Adopted(records) => self.adopt(records),
             Event::Tick => self.tick(turn),
         }
-        if self.room_changed {
-            self.room_changed = false;
-            self.serve_creates(turn);
+        if self.room_changed || self.disk.restores_due {
+            self.serve_waiting(turn);
         }
+        self.use_disk(turn);
         self.keep_up(turn);
         #[cfg(debug_assertions)]
         self.check_counts();
@@ -155,18 +182,20 @@ impl Store {
 
     /// When [`Event::Tick`] is wanted at the latest.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        let deadlines = [self.deadlines.next(), self.next_look_at_rings(), self.spans.next_look()];
+        let deadlines =
+            [self.deadlines.next(), self.next_look_at_rings(), self.spans.next_look(), self.disk.next_look()];
         deadlines.into_iter().flatten().min()
     }
 
-    /// [`Event::Tick`] is wanted soon: deleted objects may have lost their last pin.
+    /// [`Event::Tick`] is wanted soon: deleted objects may have lost their last pin, or who waits for the disk wasn't
+    /// looked at yet.
     pub fn wants_tick(&self) -> bool {
-        self.sweep_due
+        self.sweep_due || self.disk.restores_due
     }
 
     /// Somebody waits for room.
     pub fn is_short_of_room(&self) -> bool {
-        !self.creates.is_empty()
+        !self.creates.is_empty() || self.disk.is_short || !self.disk.parked.is_empty()
     }
 
     /// The highest address ever used.
@@ -186,13 +215,13 @@ impl Store {
             Verb::Seal { handles } => self.seal(turn, client, &handles),
             Verb::Abort { handles } => self.abort(turn, client, &handles),
             Verb::Release { pins } => self.release(turn, client, &pins),
-            Verb::Delete { ids } => self.delete(turn, &ids),
+            Verb::Delete { ids } => return self.delete(turn, client, tag, &ids),
             Verb::Contains { ids } => Ok(self.present(&ids)),
             Verb::Stat { id } => self.stat(turn, id),
             Verb::List { cursor, limit } => Ok(self.list(turn, cursor, limit)),
             Verb::Stats => Ok(Reply::Stats(Box::new(self.snapshot(turn)))),
             Verb::Subscribe { existing, queue_max } => self.subscribe(client, tag, existing, queue_max),
-            Verb::Evict { bytes } => Ok(self.evict(turn, bytes)),
+            Verb::Evict { bytes } => return self.evict(turn, client, tag, bytes),
             Verb::Lease { lease } => self.lease(turn, client, lease),
             Verb::Grant { bytes, count } => self.grant(turn, client, bytes, count),
         };
@@ -203,6 +232,7 @@ impl Store {
         if let Some(tag) = self.unsubscribe(client, number) {
             return self.answer(turn, client, tag, Err(Refusal::Cancelled));
         }
+        self.answer_early(turn, client, number);
         let key = self.clients.ledger(client).and_then(|ledger| ledger.waiting.get(&number).copied());
         if let Some((client, tag)) = key.and_then(|key| self.stop_waiting(turn, key)) {
             self.answer(turn, client, tag, Err(Refusal::Cancelled));
@@ -220,6 +250,7 @@ impl Store {
         if self.sweep_due {
             self.sweep(turn);
         }
+        self.room_changed |= self.disk.wakes(turn.now);
         self.take_back_from_the_idle(turn);
     }
 
@@ -266,6 +297,7 @@ impl Store {
             }
             WaitKey::Get(number) => {
                 let wait = self.gets.remove(number)?;
+                self.disk.restores_due |= self.disk.admitted.contains(&number);
                 turn.residence.expect(&distinct(&wait.ids), false);
                 (wait.client, wait.tag, wait.bytes(), wait.deadline)
             }

@@ -1,18 +1,16 @@
 //! Folders: where the socket lies, and where objects would be spilled to.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use nix::fcntl::OFlag;
-use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
-use nix::sys::statvfs::statvfs;
 
 use super::{Check, Verdict};
 use crate::config::check::{check_socket_path, folder_of, try_socket};
 use crate::error::Failure;
 use crate::size;
+use crate::spill::folder::{check_owner, private_folders};
+use crate::spill::probe::{Probe, again};
 
 /// What was seen of the socket's folder.
 pub(super) struct SocketFolder {
@@ -26,16 +24,14 @@ pub(super) struct SocketFolder {
 
 /// What was seen of the folder objects would be spilled to.
 pub(super) struct Spill {
-    folder: PathBuf,
-    /// A file could be made and written in it.
-    written: io::Result<()>,
-    /// It is memory itself.
-    in_memory: bool,
-    /// Bytes and files that may still be made; `None` for no limit of files.
-    free: io::Result<(u64, Option<u64>)>,
+    /// Of it, or if it isn't there, of the one it would be made in.
+    probe: Probe,
+    /// It was named by hand.
+    is_given: bool,
+    /// It is there, and others can't write to it.
+    owner: Result<(), Failure>,
     /// What objects may take in memory.
     arena_bytes: u64,
-    direct: io::Result<()>,
 }
 
 impl SocketFolder {
@@ -47,34 +43,21 @@ impl SocketFolder {
 }
 
 impl Spill {
-    pub(super) fn look(folder: &Path, arena_bytes: u64) -> Self {
-        let file = tempfile::Builder::new().prefix(".plasmad-doctor-").tempfile_in(folder);
-        let (written, direct) = match &file {
-            Ok(file) => (file.as_file().write_all_at(&[1; 4096], 0), write_direct(file.path())),
-            Err(error) => (Err(again(error)), Err(again(error))),
+    /// The folder that was given, or the first of the private ones that is on a disk and can be written.
+    pub(super) fn look(given: Option<&Path>, socket: &Path, arena_bytes: u64) -> Self {
+        let of = |folder: &Path| {
+            let folder = &folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+            let owner = if folder.exists() { check_owner(folder) } else { Ok(()) };
+            Self { probe: Probe::look_above(folder), is_given: given.is_some(), owner, arena_bytes }
         };
-        let found = statvfs(folder).map_err(io::Error::from).map(|found| {
-            let files = (found.files() > 0).then_some(found.files_available());
-            (found.blocks_available() * found.fragment_size(), files)
-        });
-        let in_memory = statfs(folder).is_ok_and(|found| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&found.filesystem_type()));
-        Self { folder: folder.to_path_buf(), written, in_memory, free: found, arena_bytes, direct }
+        if let Some(given) = given {
+            return of(given);
+        }
+        let mut seen = private_folders(socket).into_iter().map(|folder| of(&folder));
+        let first = seen.next().expect("there is always one");
+        let is_fit = |it: &Self| it.probe.written.is_ok() && !it.probe.in_memory && it.owner.is_ok();
+        if is_fit(&first) { first } else { seen.find(is_fit).unwrap_or(first) }
     }
-}
-
-/// Writes a block past the page cache, from memory that lies as the disk wants it.
-fn write_direct(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).custom_flags(OFlag::O_DIRECT.bits()).open(path)?;
-    let memory = vec![1; 2 * BLOCK_BYTES];
-    let start = memory.as_ptr().align_offset(BLOCK_BYTES);
-    file.write_all_at(&memory[start..start + BLOCK_BYTES], 0)
-}
-
-/// The same error, without what tempfile says of the path, which is told anyway.
-fn again(error: &io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|inner| inner.source()).and_then(|inner| inner.downcast_ref::<io::Error>());
-    let number = error.raw_os_error().or_else(|| inner.and_then(io::Error::raw_os_error));
-    number.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 pub(super) fn socket_dir(facts: &SocketFolder) -> Check {
@@ -102,17 +85,18 @@ pub(super) fn socket_dir(facts: &SocketFolder) -> Check {
 }
 
 pub(super) fn spill_dir(facts: &Spill) -> Check {
-    let folder = facts.folder.display();
-    let wanted = "a folder on a disk that plasmad's user may write to (this version doesn't spill yet)";
+    let folder = facts.probe.folder.display();
+    let wanted = "a folder on a disk that plasmad's user may write to and others may not";
     let verdict = |found: String| Verdict::new("spill_dir", found, wanted);
-    let fix =
-        "name another in XDG_CACHE_HOME, or keep nothing on disk: PLASMAD_NO_SPILL=true, plasmad serve --no-spill";
-    match &facts.written {
-        _ if facts.in_memory => {
-            verdict(format!("{folder} is memory itself (tmpfs), so spilling to it frees nothing")).fail(fix)
+    let fix = "name another: plasmad serve --spill-dir DIR, or keep nothing on disk: plasmad serve --no-spill";
+    match &facts.probe.written {
+        _ if facts.owner.is_err() => {
+            let why = facts.owner.as_ref().err().map(|failure| failure.message.clone());
+            verdict(why.unwrap_or_default()).fail(format!("chmod 700 {folder}; or {fix}"))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            verdict(format!("{folder} doesn't exist")).fail(format!("mkdir -p -m 700 {folder}; or {fix}"))
+        _ if facts.probe.in_memory => {
+            let verdict = verdict(format!("{folder} is memory itself (tmpfs), so spilling to it frees nothing"));
+            if facts.is_given { verdict.warn(fix) } else { verdict.fail(fix) }
         }
         Err(error) => verdict(format!("no file can be written in {folder}: {error}")).fail(fix),
         Ok(()) => verdict(format!("a file was written in {folder}, and removed")).ok(),
@@ -120,11 +104,12 @@ pub(super) fn spill_dir(facts: &Spill) -> Check {
 }
 
 pub(super) fn spill_disk_free(facts: &Spill) -> Check {
-    let folder = facts.folder.display();
+    let folder = facts.probe.folder.display();
     let (least, good) = (size::display(SPILL_BYTES_LEAST), size::display(facts.arena_bytes));
     let wanted = format!("as much as the arena, {good}; at least {least}, two spill files");
-    let fix = format!("free some: du -xh {folder} | sort -h | tail; or name another folder in XDG_CACHE_HOME");
-    match &facts.free {
+    let fix =
+        format!("free some: du -xh {folder} | sort -h | tail; or name another folder: plasmad serve --spill-dir DIR");
+    match &facts.probe.free {
         Err(error) => Verdict::new("spill_disk_free", format!("unknown for {folder}: {error}"), wanted)
             .fail(format!("mkdir -p -m 700 {folder}")),
         Ok((_, Some(0))) => {
@@ -144,23 +129,21 @@ pub(super) fn spill_disk_free(facts: &Spill) -> Check {
 }
 
 pub(super) fn direct_io(facts: &Spill) -> Check {
-    let folder = facts.folder.display();
+    let folder = facts.probe.folder.display();
     let wanted = "writes past the page cache (O_DIRECT), so that spilling takes no memory";
-    match &facts.direct {
+    match &facts.probe.direct {
         Ok(()) => Verdict::new("direct_io", format!("a block was written so in {folder}, and removed"), wanted).ok(),
-        Err(error) => Verdict::new("direct_io", format!("not at {folder}: {error}"), wanted)
-            .warn("name a folder on ext4, xfs or btrfs in XDG_CACHE_HOME; through the page cache it works too"),
+        Err(error) => Verdict::new("direct_io", format!("not at {folder}: {error}"), wanted).warn(
+            "name a folder on ext4, xfs or btrfs: plasmad serve --spill-dir DIR; through the page cache it works too",
+        ),
     }
 }
 
 /// Two spill files of the least size.
 const SPILL_BYTES_LEAST: u64 = 128 << 20;
-/// What every disk takes as a block.
-const BLOCK_BYTES: usize = 4096;
 const WRITABLE_BY_ALL: u32 = 0o002;
 /// Only a file's owner may replace it.
 const STICKY: u32 = 0o1000;
-const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
 #[cfg(test)]
 mod tests {
@@ -172,8 +155,8 @@ mod tests {
     }
 
     fn spill(written: io::Result<()>, free: io::Result<(u64, Option<u64>)>) -> Spill {
-        let folder = "/var/p".into();
-        Spill { folder, written, in_memory: false, free, arena_bytes: 4 << 30, direct: Ok(()) }
+        let probe = Probe { folder: "/var/p".into(), written, in_memory: false, free, direct: Ok(()) };
+        Spill { probe, is_given: false, owner: Ok(()), arena_bytes: 4 << 30 }
     }
 
     fn errno(number: i32) -> io::Error {
@@ -204,10 +187,15 @@ mod tests {
         let denied = spill_dir(&spill(Err(errno(13)), free()));
         assert_eq!(denied.status, Fail);
         assert!(denied.found.contains("Permission denied") && denied.fix.contains("--no-spill"), "{denied:?}");
-        let missing = spill_dir(&spill(Err(errno(2)), free()));
-        assert!(missing.status == Fail && missing.fix.contains("mkdir"), "{missing:?}");
-        let memory = spill_dir(&Spill { in_memory: true, ..spill(Ok(()), free()) });
-        assert!(memory.status == Fail && memory.found.contains("tmpfs"), "{memory:?}");
+        for (is_given, status) in [(false, Fail), (true, Warn)] {
+            let mut facts = Spill { is_given, ..spill(Ok(()), free()) };
+            facts.probe.in_memory = true;
+            let memory = spill_dir(&facts);
+            assert!(memory.status == status && memory.found.contains("tmpfs"), "{memory:?}");
+        }
+        let open = Failure::usage("others may write to the spill folder /var/p: its mode is 777");
+        let open = spill_dir(&Spill { owner: Err(open), ..spill(Ok(()), free()) });
+        assert!(open.status == Fail && open.fix.contains("chmod 700 /var/p"), "{open:?}");
     }
 
     #[test]
@@ -223,7 +211,11 @@ mod tests {
 
     #[test]
     fn a_disk_that_insists_on_its_cache_is_a_warning() {
-        let direct = |direct| direct_io(&Spill { direct, ..spill(Ok(()), Ok((0, None))) });
+        let direct = |direct| {
+            let mut facts = spill(Ok(()), Ok((0, None)));
+            facts.probe.direct = direct;
+            direct_io(&facts)
+        };
         assert_eq!(direct(Ok(())).status, Fine);
         let refused = direct(Err(errno(22)));
         assert!(refused.status == Warn && refused.found.contains("Invalid argument"), "{refused:?}");
@@ -236,8 +228,8 @@ mod tests {
         fs::create_dir(&long).unwrap();
         let seen = SocketFolder::look(&long.join("socket"));
         assert!(seen.path.is_ok() && seen.tried.is_ok(), "{:?}", seen.tried);
-        let spill = Spill::look(&long, 1);
-        assert!(spill.written.is_ok() && spill.free.is_ok(), "{:?} {:?}", spill.written, spill.free);
+        let spill = Spill::look(Some(&long.join("not there")), &long.join("socket"), 1);
+        assert!(spill.probe.written.is_ok() && spill.probe.free.is_ok(), "{:?}", spill.probe);
         assert_eq!(fs::read_dir(&long).unwrap().count(), 0);
     }
 }

@@ -3,27 +3,27 @@
 //! Invariant: every order of stores that readers rely on is kept inside `plasmad-shm`; here is only who is told what.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
 
-use nix::errno::Errno;
 use plasmad_core::residence::{Entry, FillFailed, Grant, Named, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
 use plasmad_shm::faults::Fault;
 use plasmad_shm::fences::{can_fence_everybody, fence_everybody};
 use plasmad_shm::index::{IndexWriter, Place, SlotFields, SlotState, WAITERS, waiter_number};
+use plasmad_shm::memfd;
 use plasmad_shm::page;
 use plasmad_shm::page::{ClientPage, EntryKind};
 use plasmad_shm::populate::HUGE_PAGE_BYTES;
-use plasmad_shm::{memfd, populate};
 use plasmad_wire::{Extent, Format, Handle, ObjectId, Pin};
+
+use super::Arena;
 
 /// Arena, index and client pages.
 pub struct SharedMemory {
-    arena: File,
+    arena: Arc<Arena>,
     arena_read_only: OwnedFd,
     index: IndexWriter,
     index_read_only: OwnedFd,
@@ -44,14 +44,14 @@ pub struct SharedMemory {
 
 impl SharedMemory {
     /// Takes over an arena and makes an empty index for it.
-    pub fn new(arena: OwnedFd, slots: u32, store_id: [u8; 16], hash_seed: [u64; 2]) -> io::Result<Self> {
+    pub fn new(arena: Arc<Arena>, slots: u32, store_id: [u8; 16], hash_seed: [u64; 2]) -> io::Result<Self> {
         let index = IndexWriter::create(slots, store_id, hash_seed)?;
         if can_fence_everybody() {
             index.promise_fences();
         }
         Ok(Self {
             arena_read_only: memfd::reopen_read_only(arena.as_fd())?,
-            arena: File::from(arena),
+            arena,
             index_read_only: memfd::reopen_read_only(index.fd())?,
             index,
             own_pins_before: 0,
@@ -102,7 +102,7 @@ impl SharedMemory {
 
     /// Memory the arena takes from the machine now.
     pub fn present_bytes(&self) -> io::Result<u64> {
-        Ok(self.arena.metadata()?.blocks() * 512)
+        self.arena.present_bytes()
     }
 
     /// Makes a page for a client, before the core hears of it.
@@ -137,14 +137,8 @@ impl SharedMemory {
 
 impl Residence for SharedMemory {
     fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed> {
-        let write = |bytes: &[u8], offset: u64| match self.arena.write_all_at(bytes, offset) {
-            // A file of reserved huge pages can only be mapped.
-            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
-                populate::write(&self.arena, offset, bytes)
-            }
-            written => written,
-        };
-        let written = write(data, extent.offset).and_then(|()| write(metadata, extent.offset + data.len() as u64));
+        let written = self.arena.write(extent.offset, data);
+        let written = written.and_then(|()| self.arena.write(extent.offset + data.len() as u64, metadata));
         written.map_err(|error| {
             tracing::error!("the arena can't be written: {error}");
             FillFailed

@@ -50,7 +50,7 @@ pub struct Errands {
 
 impl Errands {
     /// Starts the thread. It wakes the engine when it is done with an errand.
-    pub fn start(arena: OwnedFd, index: OwnedFd, huge_pages: HugePages, waker: Waker) -> io::Result<Self> {
+    pub fn start(arena: OwnedFd, index: OwnedFd, huge_pages: HugePages, waker: Arc<Waker>) -> io::Result<Self> {
         let (sent, received) = channel();
         let (tell, done) = channel();
         let huge_bytes = Arc::new(AtomicU64::new(0));
@@ -58,7 +58,7 @@ impl Errands {
         let (arena, huge) = (File::from(arena), BTreeSet::new());
         let mut worker = Worker { arena, index, huge_pages, huge, has_failed: false };
         thread::Builder::new().name("upkeep".to_owned()).spawn(move || {
-            if let Err(error) = populate::lower_thread_priority() {
+            if let Err(error) = populate::lower_thread_priority(populate::LOWEST_NICE) {
                 tracing::warn!("population runs at normal priority: {error}");
             }
             for errand in received {

@@ -1,10 +1,11 @@
-//! The core's time, and the calendar's.
+//! The core's time, which is also the calendar's.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use plasmad_core::Nanos;
 
-/// Nanoseconds since the engine started, and what that was in UTC.
+/// UTC when the engine started, and from there on a clock that never goes back, in nanoseconds since 1970. So moments
+/// that a former engine noted mean the same to this one.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,
@@ -18,11 +19,10 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Nanos {
-        self.started.elapsed().as_nanos() as Nanos
+        self.started_unix_ns + self.started.elapsed().as_nanos() as Nanos
     }
 
-    /// A moment of the core's, in nanoseconds since 1970.
-    pub(crate) fn unix_ns(&self, moment: Nanos) -> u64 {
-        self.started_unix_ns + moment
+    pub(crate) fn uptime_seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 }

@@ -1,5 +1,8 @@
 //! Requests to events, replies to responses: the only file that knows both.
 
+use std::path::PathBuf;
+
+use plasmad_core::disk::FileNumber;
 use plasmad_core::effect::{Description, Got};
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::queue::Heard;
@@ -9,14 +12,13 @@ use plasmad_wire::error::ErrorBody;
 use plasmad_wire::limits::PUT_INLINE_BYTES_MAX;
 use plasmad_wire::request::{InlineObject, NewObject};
 use plasmad_wire::response::{
-    Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, Got as GotResponse, GotObject, Leased, Listed,
-    ObjectInfo, Pong, Present, StatsDocument,
+    Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, FilePlace, Got as GotResponse, GotObject, Leased,
+    Listed, ObjectInfo, Pong, Present, StatsDocument,
 };
 use plasmad_wire::value::{GetStatus, Handle, Pin};
 use plasmad_wire::{Format, Location, Request, Response};
 
 use super::clients::Clients;
-use super::clock::Clock;
 use super::refusals;
 
 /// What a request means.
@@ -78,12 +80,13 @@ pub(crate) fn lease(lease: ClientId) -> Verb {
     Verb::Lease { lease }
 }
 
-/// A reply of the core's as it goes over the wire. Stats are told by `stats`, who knows more than the core.
+/// A reply of the core's as it goes over the wire. Stats are told by `stats`, who knows more than the core; `path_of`
+/// tells where a spill file lies.
 pub(crate) fn response(
     reply: Reply,
     clients: &Clients,
-    clock: &Clock,
     stats: impl FnOnce(&plasmad_core::stats::Snapshot) -> Vec<u8>,
+    path_of: impl Fn(FileNumber) -> PathBuf,
 ) -> Response {
     match reply {
         Reply::Created(objects) => {
@@ -99,16 +102,16 @@ pub(crate) fn response(
             Response::Got(GotResponse { timed_out, objects: objects.into_iter().map(got).collect() })
         }
         Reply::Present(sealed) => Response::Present(Present { sealed }),
-        Reply::Described(object) => Response::ObjectInfo(info(&object, clients, clock)),
+        Reply::Described(object) => Response::ObjectInfo(info(&object, clients, &path_of)),
         Reply::Listed { total, next, objects } => {
-            let objects = objects.iter().map(|object| info(object, clients, clock)).collect();
+            let objects = objects.iter().map(|object| info(object, clients, &path_of)).collect();
             Response::Listed(Listed { total, next, objects })
         }
         Reply::Leased { lease: _, objects } => Response::Leased(Leased { objects }),
         Reply::Subscribed => Response::Changes(Changes { lost: 0, changes: Vec::new() }),
         Reply::Stats(snapshot) => Response::Stats(StatsDocument { json: Blob(stats(&snapshot)) }),
-        Reply::Evicted { asked_bytes, freed_bytes, dropped } => {
-            Response::Evicted(Evicted { asked_bytes, freed_bytes, dropped, spilled: 0 })
+        Reply::Evicted { asked_bytes, freed_bytes, dropped, spilled } => {
+            Response::Evicted(Evicted { asked_bytes, freed_bytes, dropped, spilled })
         }
         Reply::Refused(refusal) => Response::Error(ErrorBody {
             code: refusal.code(),
@@ -153,20 +156,22 @@ fn got(object: Got) -> GotObject {
     }
 }
 
-fn info(object: &Description, clients: &Clients, clock: &Clock) -> ObjectInfo {
+fn info(object: &Description, clients: &Clients, path_of: &dyn Fn(FileNumber) -> PathBuf) -> ObjectInfo {
     ObjectInfo {
         id: object.id,
         state: object.state,
         in_memory: object.extent.is_some(),
-        on_disk: false,
+        on_disk: object.place.is_some(),
         evictable: object.evictable,
         format: object.format,
         metadata_bytes: object.metadata_bytes,
         data_bytes: object.data_bytes,
-        created_unix_ns: clock.unix_ns(object.created_at),
-        sealed_unix_ns: object.sealed_at.map(|moment| clock.unix_ns(moment)),
+        created_unix_ns: object.created_at,
+        sealed_unix_ns: object.sealed_at,
         extent: object.extent.map(|it| ExtentInfo { segment: it.segment, offset: it.offset, bytes: it.bytes }),
-        file: None,
+        file: object
+            .place
+            .map(|place| FilePlace { path: path_of(place.file).to_string_lossy().into_owned(), offset: place.offset }),
         pins: object.holders.iter().map(|holding| holding.pins).sum(),
         pinned_by: object.holders.iter().take(HOLDERS_MAX).map(|holding| clients.holder(holding)).collect(),
     }

@@ -46,7 +46,10 @@ use super::connection::Connection;
 use super::limits::{self as bounds, Overdue};
 use super::refusals;
 use crate::config::Config;
-use crate::memory::{self, Errand, Errands, SharedMemory};
+use crate::keeper::Handover;
+use crate::memory::{self, Arena, Errand, Errands, SharedMemory};
+use crate::spill::folder::Claim;
+use crate::spill::{Disk, Left};
 
 /// Everything the engine has.
 pub(crate) struct Engine {
@@ -58,6 +61,8 @@ pub(crate) struct Engine {
     store: Store,
     memory: SharedMemory,
     errands: Errands,
+    /// Where objects are spilled to; nothing if they aren't.
+    disk: Option<Disk>,
     clock: Clock,
     store_id: [u8; 16],
     own_uid: u32,
@@ -89,31 +94,32 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Takes over what the keeper made.
-    pub(crate) fn new(
-        config: Config,
-        listener: std::os::unix::net::UnixListener,
-        arena: OwnedFd,
-        keeper: OwnedFd,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(handover: Handover, keeper: OwnedFd) -> io::Result<Self> {
+        let Handover { config, listener, arena, folder } = handover;
         let random = random_bytes()?;
         let word = |at: usize| u64::from_le_bytes(random[at..at + 8].try_into().expect("8 bytes"));
         let (store_id, hash_seed) = (random[..16].try_into().expect("16 bytes"), [word(16), word(24)]);
+        listener.set_nonblocking(true)?;
+        let mut listener = UnixListener::from_std(listener);
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), THREADS)?);
+        let files = arena.try_clone()?;
+        let arena = Arc::new(Arena::from(arena));
+        let memory = SharedMemory::new(arena.clone(), config.objects_max, store_id, hash_seed)?;
+        let index = memory.index().try_clone_to_owned()?;
+        let errands = Errands::start(files, index, config.huge_pages, waker.clone())?;
+        let (disk, left) = open_disk(&config, folder, arena.clone(), waker)?.unzip();
         let core = CoreConfig {
             capacity_bytes: config.memory_bytes,
             slots_max: config.objects_max,
             hash_seed,
             when_full: config.when_full.into(),
             upkeep: memory::upkeep(config.populate, config.huge_pages),
+            spill: left.as_ref().map(|left: &Left| left.config),
         };
-        listener.set_nonblocking(true)?;
-        let mut listener = UnixListener::from_std(listener);
-        let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let waker = Waker::new(poll.registry(), UPKEEP)?;
-        let memory = SharedMemory::new(arena.try_clone()?, config.objects_max, store_id, hash_seed)?;
-        let errands = Errands::start(arena, memory.index().try_clone_to_owned()?, config.huge_pages, waker)?;
         let watched = watch_for_stop(&poll, &config, keeper)?;
-        Ok(Self {
+        let mut engine = Self {
             poll,
             listener,
             connections: Slab::new(),
@@ -121,6 +127,7 @@ impl Engine {
             store: Store::new(core),
             memory,
             errands,
+            disk,
             clock: Clock::start(),
             store_id,
             own_uid: nix::unistd::geteuid().as_raw(),
@@ -139,7 +146,11 @@ impl Engine {
             expelled: Vec::new(),
             _watched: watched,
             config,
-        })
+        };
+        if let Some(left) = left {
+            engine.tell(Event::Adopted(left.records));
+        }
+        Ok(engine)
     }
 
     /// Serves until it is told to stop.
@@ -158,7 +169,7 @@ impl Engine {
                 match Source::of(event.token()) {
                     Source::Listener => self.more_to_accept = true,
                     Source::Stop => stop = true,
-                    Source::Upkeep => self.hear_of_errand(),
+                    Source::Threads => self.hear_of_threads(),
                     Source::Process(client) => self.ended.push_back(client),
                     Source::Connection(key) => {
                         if let Some(connection) = self.connections.get_mut(key) {
@@ -230,9 +241,12 @@ impl Engine {
         self.look_at_lives(now);
     }
 
-    fn hear_of_errand(&mut self) {
+    fn hear_of_threads(&mut self) {
         if let Some(succeeded) = self.errands.done() {
             self.tell(Event::ErrandDone { succeeded });
+        }
+        for event in self.disk.as_ref().map(Disk::done).unwrap_or_default() {
+            self.tell(event);
         }
     }
 
@@ -260,15 +274,38 @@ impl Engine {
             self.unsent.extend(&keys);
             self.flush();
         }
+        if let Some(disk) = self.disk.take() {
+            disk.close();
+        }
         Ok(())
     }
+}
+
+/// The disk and what is on it, where objects are to be spilled and there is a folder for that.
+fn open_disk(
+    config: &Config,
+    folder: Option<Result<(Claim, OwnedFd), String>>,
+    arena: Arc<Arena>,
+    waker: Arc<Waker>,
+) -> io::Result<Option<(Disk, Left)>> {
+    let (Some(folder), Some(spill)) = (folder, &config.spill) else { return Ok(None) };
+    let (claim, lock) = match folder {
+        Ok(folder) => folder,
+        Err(why) => {
+            tracing::warn!("objects stay in memory: {why}");
+            return Ok(None);
+        }
+    };
+    // If the poll is gone, the engine ends.
+    let wake = move || drop(waker.wake());
+    Disk::open(claim, lock, spill.most, arena, Arc::new(wake)).map(Some)
 }
 
 /// What a token stands for.
 enum Source {
     Listener,
     Stop,
-    Upkeep,
+    Threads,
     Connection(usize),
     Process(ClientId),
 }
@@ -278,7 +315,7 @@ impl Source {
         match token {
             LISTENER => Self::Listener,
             STOP => Self::Stop,
-            UPKEEP => Self::Upkeep,
+            THREADS => Self::Threads,
             Token(number) => match (number - FIRST_TOKEN) % 2 {
                 0 => Self::Connection((number - FIRST_TOKEN) / 2),
                 _ => Self::Process(ClientId(((number - FIRST_TOKEN) / 2) as u64)),
@@ -315,8 +352,8 @@ fn random_bytes() -> io::Result<[u8; 32]> {
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const LISTENER: Token = Token(0);
 const STOP: Token = Token(1);
-/// The thread that looks after memory is back from an errand.
-const UPKEEP: Token = Token(2);
+/// The thread that looks after memory is back from an errand, or those of the disk have done something.
+const THREADS: Token = Token(2);
 /// Connections have even numbers from here on, by their key; processes odd ones, by their client's number.
 const FIRST_TOKEN: usize = 4;
 const HELLO: u16 = 1;

@@ -41,12 +41,12 @@ use event_loop::Engine;
 pub fn run() -> Result<(), Failure> {
     let channel = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
     let received = channel.and_then(|channel| Ok((keeper::receive_handover(&channel)?, channel)));
-    let ((config, listener, arena), mut channel) = received.map_err(|error| {
+    let (handover, mut channel) = received.map_err(|error| {
         let what = format!("the engine is started by plasmad itself, not by hand ({error})");
         Failure::usage(what).hint("run `plasmad serve`")
     })?;
-    start_log(&config);
-    let mut engine = Engine::new(config, listener, arena, OwnedFd::from(clone(&channel)?))
+    start_log(&handover.config);
+    let mut engine = Engine::new(handover, OwnedFd::from(clone(&channel)?))
         .map_err(|error| Failure::file("starting the engine", error))?;
     // A keeper that is gone shows as the end of the channel in the loop.
     let _ = channel.write_all(keeper::READY);

@@ -58,7 +58,12 @@ pub(crate) fn stopping() -> Response {
 /// The object a refusal is about.
 pub(crate) fn id(refusal: &Refusal) -> Option<ObjectId> {
     match refusal {
-        Refusal::Exists(id) | Refusal::NotFound(id) | Refusal::NotSealed(id) | Refusal::FillFailed(id) => Some(*id),
+        Refusal::Exists(id)
+        | Refusal::NotFound(id)
+        | Refusal::NotSealed(id)
+        | Refusal::FillFailed(id)
+        | Refusal::Lost(id)
+        | Refusal::RestoreFailed(id) => Some(*id),
         Refusal::NotHeld(_)
         | Refusal::Full(_)
         | Refusal::TableFull { .. }
@@ -106,6 +111,12 @@ pub(crate) fn sentence(refusal: &Refusal, clients: &Clients) -> String {
         Refusal::Malformed(what) => (*what).to_owned(),
         Refusal::FillFailed(id) => {
             format!("the machine has no memory for object {id}: free some, or start plasmad with less --memory")
+        }
+        Refusal::Lost(id) => {
+            format!("object {id} is lost: what lies on disk isn't what was written there; plasmad's log says where")
+        }
+        Refusal::RestoreFailed(id) => {
+            format!("object {id} is on disk, which couldn't be read just now: try again; plasmad's log says why")
         }
     }
 }

@@ -6,12 +6,14 @@ use plasmad_core::stats::Snapshot;
 use serde_json::{Value, json};
 
 use super::dispatch::EPOCH;
+use crate::spill::Figures;
 
 /// What the core doesn't know.
 #[derive(Debug)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) socket: &'a Path,
     pub(crate) uptime_seconds: f64,
+    pub(crate) disk: Option<Figures>,
     pub(crate) keeper_pid: u32,
     pub(crate) present_bytes: u64,
     pub(crate) population_done: bool,
@@ -43,9 +45,9 @@ pub(crate) fn document(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value 
         "objects": {
             "created": snapshot.created,
             "sealed": snapshot.sealed,
-            "spilling": 0,
-            "spilled": 0,
-            "restoring": 0,
+            "spilling": snapshot.spilling,
+            "spilled": snapshot.spilled,
+            "restoring": snapshot.restoring,
         },
         "index": { "slots": snapshot.slots, "used": snapshot.slots_used },
         "clients": {
@@ -58,7 +60,7 @@ pub(crate) fn document(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value 
             "refused_total": snapshot.totals.refused,
             "dropped_total": around.dropped_total,
         },
-        "spill": no_spilling(),
+        "spill": spill(snapshot, around.disk.as_ref()),
         "totals": {
             "creates": snapshot.totals.creates,
             "seals": snapshot.totals.seals,
@@ -90,11 +92,21 @@ fn memory(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value {
     })
 }
 
-/// This version keeps nothing on disk.
-fn no_spilling() -> Value {
+fn spill(snapshot: &Snapshot, disk: Option<&Figures>) -> Value {
+    let traffic = disk.map(|disk| disk.traffic).unwrap_or_default();
     json!({
-        "directory": null, "live_bytes": 0, "dead_bytes": 0, "files": 0, "max_bytes": null, "queue_bytes": 0,
-        "written_bytes_total": 0, "read_bytes_total": 0, "write_bytes_per_second": 0, "read_bytes_per_second": 0,
-        "direct_io": false, "errors_total": 0, "lost_total": 0,
+        "directory": disk.map(|disk| &disk.directory),
+        "live_bytes": snapshot.disk_live_bytes,
+        "dead_bytes": snapshot.disk_dead_bytes,
+        "files": snapshot.disk_files,
+        "max_bytes": disk.map(|disk| disk.max_bytes),
+        "queue_bytes": snapshot.disk_queue_bytes,
+        "written_bytes_total": traffic.written_bytes,
+        "read_bytes_total": traffic.read_bytes,
+        "write_bytes_per_second": traffic.written_bytes_per_second,
+        "read_bytes_per_second": traffic.read_bytes_per_second,
+        "direct_io": disk.is_some_and(|disk| disk.is_direct),
+        "errors_total": snapshot.totals.disk_errors,
+        "lost_total": snapshot.totals.lost,
     })
 }

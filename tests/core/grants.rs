@@ -471,7 +471,7 @@ fn subscribers_hear_of_puts_without_a_sound_within_ten_milliseconds() {
 #[test]
 fn grants_are_taken_back_before_a_create_is_told_that_there_are_too_many_objects() {
     let (when_full, upkeep) = (WhenFull::Refuse, Upkeep::NONE);
-    let config = Config { capacity_bytes: MIB, slots_max: 16, hash_seed: [1, 2], when_full, upkeep };
+    let config = Config { capacity_bytes: MIB, slots_max: 16, hash_seed: [1, 2], when_full, upkeep, spill: None };
     let mut store = Fixture { store: Store::new(config), pages: Pages::new(16), now: 0, errand: None };
     for client in 1..=3 {
         store.happens(Event::ClientJoined { client: ClientId(client), role: Role::Writer, pushes: true });

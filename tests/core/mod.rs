@@ -6,6 +6,7 @@ mod grants;
 mod leases;
 mod lies;
 mod shared;
+mod spill;
 mod subscriptions;
 mod upkeep;
 
@@ -32,7 +33,10 @@ impl Fixture {
 
     /// The same, where the shell is sent on errands; the first is there when the first client is.
     fn with_upkeep(capacity_bytes: u64, when_full: WhenFull, upkeep: Upkeep) -> Self {
-        let config = Config { capacity_bytes, slots_max: 100, hash_seed: [1, 2], when_full, upkeep };
+        Self::with(Config { capacity_bytes, slots_max: 100, hash_seed: [1, 2], when_full, upkeep, spill: None })
+    }
+
+    fn with(config: Config) -> Self {
         let mut fixture = Self { store: Store::new(config), pages: Pages::new(16), now: 0, errand: None };
         for client in 1..=3 {
             fixture.happens(Event::ClientJoined { client: ClientId(client), role: Role::Writer, pushes: true });
@@ -102,6 +106,7 @@ fn replies(effects: Vec<Effect>) -> Vec<(u64, u64, Reply)> {
     let reply = |effect| match effect {
         Effect::Reply { client, tag, reply } => Some((client.0, tag.number, reply)),
         Effect::Forget { .. } | Effect::Expel { .. } | Effect::Populate(_) | Effect::GiveBack(_) => None,
+        Effect::Write(_) | Effect::Restore(_) | Effect::RemoveFile(_) => None,
     };
     effects.into_iter().filter_map(reply).collect()
 }

@@ -1,6 +1,8 @@
 //! The core over real shared memory with a client's side of it, and nothing between: the same from its seed each time.
 
-use plasmad::memory::SharedMemory;
+use std::sync::Arc;
+
+use plasmad::memory::{Arena, SharedMemory};
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::{ClientId, Config, Effect, Event, Reply, RequestTag, Residence, Store, Upkeep, Verb, WhenFull};
 use plasmad_shm::fences::Fences;
@@ -25,9 +27,10 @@ impl Inside {
     pub(super) fn new(kept: u32, is_deaf: bool) -> Self {
         let (capacity_bytes, slots_max) = (u64::from(kept) * OBJECT_BYTES as u64, 2 * kept);
         let (when_full, upkeep) = (WhenFull::Evict, Upkeep::NONE);
-        let mut store = Store::new(Config { capacity_bytes, slots_max, hash_seed: SEED, when_full, upkeep });
+        let mut store =
+            Store::new(Config { capacity_bytes, slots_max, hash_seed: SEED, when_full, upkeep, spill: None });
         let arena = memfd::create("test", capacity_bytes).unwrap();
-        let mut memory = SharedMemory::new(arena, slots_max, [1; 16], SEED).unwrap();
+        let mut memory = SharedMemory::new(Arc::new(Arena::from(arena)), slots_max, [1; 16], SEED).unwrap();
         memory.join(CLIENT).unwrap();
         let joined = Event::ClientJoined { client: CLIENT, role: Role::Writer, pushes: false };
         store.handle(0, joined, &mut memory, &mut Vec::new());

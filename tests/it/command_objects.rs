@@ -295,5 +295,7 @@ fn evict_prints_the_bytes_freed() {
         document,
         json!({ "schema": 1, "asked_bytes": 1_572_864, "freed_bytes": 2_097_152, "dropped": 2, "spilled": 0 })
     );
+    let rest = shell.document("evict 1GiB");
+    assert_eq!((&rest["freed_bytes"], &rest["dropped"], &rest["spilled"]), (&json!(1 << 20), &json!(0), &json!(1)));
     assert_eq!(shell.prints("evict 1GiB"), "0\n");
 }

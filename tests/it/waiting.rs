@@ -16,7 +16,7 @@ use crate::support::until::DEADLINE;
 /// Creates that wait for room are answered when their time is up, each at its own.
 #[test]
 fn a_waiting_create_is_answered_at_its_deadline_and_not_before() {
-    let daemon = Daemon::start();
+    let daemon = start();
     let mut raw = full(&daemon);
     let asked = [5000, 200, 1000].map(|milliseconds| {
         let time = Duration::from_millis(milliseconds);
@@ -39,7 +39,7 @@ fn a_waiting_create_is_answered_at_its_deadline_and_not_before() {
 
 #[test]
 fn a_waiting_get_is_answered_at_its_deadline_and_not_before() {
-    let daemon = Daemon::start();
+    let daemon = start();
     let mut raw = Raw::writer(&daemon.socket());
     let (time, start) = (Duration::from_millis(150), Instant::now());
     let response = raw.ask(&get(id::from_name("absent"), time.as_nanos() as u64));
@@ -50,7 +50,7 @@ fn a_waiting_get_is_answered_at_its_deadline_and_not_before() {
 
 #[test]
 fn a_delete_serves_waiting_creates_first_come_first_served() {
-    let daemon = Daemon::start();
+    let daemon = start();
     let mut raw = full(&daemon);
     let waiting = wait_in_line(&daemon, &mut raw);
     let delete = raw.send(&Request::Delete(Delete { ids: vec![id::from_name("full")] }));
@@ -60,7 +60,7 @@ fn a_delete_serves_waiting_creates_first_come_first_served() {
 /// A deleted object that is pinned keeps its memory, so nobody is served before its release.
 #[test]
 fn a_release_serves_waiting_creates_first_come_first_served() {
-    let daemon = Daemon::start();
+    let daemon = start();
     let mut raw = full(&daemon);
     let pin = raw.get(id::from_name("full")).pin;
     let waiting = wait_in_line(&daemon, &mut raw);
@@ -75,6 +75,10 @@ fn a_release_serves_waiting_creates_first_come_first_served() {
 }
 
 /// A client of a store whose memory is one object named `full`.
+fn start() -> Daemon {
+    Daemon::with(&["--memory", "64MiB", "--populate", "none", "--no-spill"])
+}
+
 fn full(daemon: &Daemon) -> Raw {
     let mut raw = Raw::writer(&daemon.socket());
     let made = raw.create(id::from_name("full"), raw.welcome.capacity_bytes);

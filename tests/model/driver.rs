@@ -49,6 +49,7 @@ impl Driver {
             hash_seed: [seed, 1],
             when_full,
             upkeep: Upkeep::NONE,
+            spill: None,
         };
         let mut pushers = Pushers::new(seed);
         pushers.lies_one_in = 60;

@@ -44,6 +44,7 @@ impl Model {
             Event::ConnectionClosed { client } => self.connection_closed(said, client)?,
             Event::ClientGone { client } => self.client_gone(said, client)?,
             Event::ErrandDone { .. } => unreachable!("nobody is sent on errands"),
+            Event::Written { .. } | Event::Restored { .. } | Event::Adopted(_) => unreachable!("there is no disk"),
             Event::Tick => self.tick(said)?,
         }
         self.serve_creates(said)

@@ -32,6 +32,7 @@ impl Model {
         let holders = self.clients.iter().map(|(client, known)| (client, self.pins_on(known, slot)));
         let holders = holders.filter(|(_, pins)| *pins > 0);
         Description {
+            place: None,
             id: record.id,
             state: if object.sealed_at.is_some() { ObjectState::Sealed } else { ObjectState::Created },
             data_bytes: record.data_bytes,
@@ -94,6 +95,7 @@ impl Model {
             creates_waiting,
             oldest_wait_ns: self.waits.values().map(|wait| self.now - wait.since).max().unwrap_or(0),
             totals: self.totals,
+            ..Snapshot::default()
         }
     }
 

@@ -60,7 +60,7 @@ impl Model {
             ensure!(dropped == window, "{dropped:?} was dropped, {window:?} is least recently used");
             window.iter().try_for_each(|slot| self.drop_object(said, slot.0))?;
         }
-        Ok(Reply::Evicted { asked_bytes: bytes, freed_bytes, dropped: window.len() as u64 })
+        Ok(Reply::Evicted { asked_bytes: bytes, freed_bytes, dropped: window.len() as u64, spilled: 0 })
     }
 
     pub(super) fn drop_object(&mut self, said: &mut Transcript, slot: u32) -> Checked {

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
 use plasmad::config::{HugePages, Populate};
-use plasmad::memory::{Errand, Errands, SharedMemory, upkeep};
+use plasmad::memory::{Arena, Errand, Errands, SharedMemory, upkeep};
 use plasmad_core::arena::SPAN_BYTES;
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::{ClientId, Config, Effect, Event, Reply, RequestTag, Store, Upkeep, Verb, WhenFull};
@@ -34,14 +35,16 @@ impl Setting {
         let arena = memfd::create("test", ARENA_BYTES).unwrap();
         let upkeep = Upkeep { ahead_bytes: AHEAD_SPANS * SPAN_BYTES, ..upkeep(Populate::Ahead, HugePages::Auto) };
         let when_full = WhenFull::Refuse;
-        let config = Config { capacity_bytes: ARENA_BYTES, slots_max: 1000, hash_seed: [1, 2], when_full, upkeep };
+        let config =
+            Config { capacity_bytes: ARENA_BYTES, slots_max: 1000, hash_seed: [1, 2], when_full, upkeep, spill: None };
         let poll = Poll::new().unwrap();
         let waker = Waker::new(poll.registry(), Token(0)).unwrap();
-        let memory = SharedMemory::new(arena.try_clone().unwrap(), 1000, [1; 16], [1, 2]).unwrap();
+        let memory =
+            SharedMemory::new(Arc::new(Arena::from(arena.try_clone().unwrap())), 1000, [1; 16], [1, 2]).unwrap();
         let index = memory.index().try_clone_to_owned().unwrap();
         let mut setting = Self {
             store: Store::new(config),
-            errands: Errands::start(arena.try_clone().unwrap(), index, HugePages::Auto, waker).unwrap(),
+            errands: Errands::start(arena.try_clone().unwrap(), index, HugePages::Auto, Arc::new(waker)).unwrap(),
             arena: File::from(arena),
             memory,
             poll,
@@ -64,6 +67,7 @@ impl Setting {
                 Effect::GiveBack(extent) => self.goes_for(Errand::GiveBack(extent)),
                 Effect::Reply { reply, .. } => replies.push(reply),
                 Effect::Forget { .. } | Effect::Expel { .. } => {}
+                Effect::Write(_) | Effect::Restore(_) | Effect::RemoveFile(_) => unreachable!("there is no disk"),
             }
         }
         replies

@@ -11,6 +11,7 @@ use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
 use plasmad_wire::{Extent, Handle, ObjectId, Pin};
 
+use super::disk::Disk;
 use super::truth::Truth;
 use super::turmoil::Seen;
 use crate::support::{At, Did, Pages, Pushers, Random};
@@ -43,6 +44,8 @@ pub(super) struct Liar {
     pub(super) broken: Option<Broken>,
     pub(super) pushers: Pushers,
     pub(super) truth: Truth,
+    /// The disk, where there is one.
+    pub(super) disk: Option<Disk>,
     /// Those who rang, and were not heard yet.
     pub(super) rang: Vec<ClientId>,
     pub(super) seen: Seen,
@@ -51,6 +54,8 @@ pub(super) struct Liar {
     /// Whose slots were marked last, and not read since.
     revoked: Option<(ClientId, BTreeSet<u32>)>,
     entries: u64,
+    /// Who deletes something just now.
+    pub(super) deletes: Option<(ClientId, u64)>,
     /// What the core must never do, and did.
     pub(super) crimes: Vec<String>,
 }
@@ -85,7 +90,8 @@ pub(super) fn unheard(client: ClientId, pin: Pin) -> Unheard {
 /// What the index shows of a slot.
 pub(super) struct Shown {
     pub(super) record: Record,
-    visible: bool,
+    pub(super) visible: bool,
+    doomed: bool,
 }
 
 impl Liar {
@@ -108,11 +114,13 @@ impl Liar {
             broken,
             pushers,
             truth: Truth::default(),
+            disk: None,
             rang: Vec::new(),
             seen: Seen::default(),
             read_early: Vec::new(),
             revoked: None,
             entries: 0,
+            deletes: None,
             crimes: Vec::new(),
         }
     }
@@ -232,6 +240,9 @@ impl Liar {
 
 impl Residence for Liar {
     fn fill(&mut self, extent: Extent, data: &[u8], metadata: &[u8]) -> Result<(), FillFailed> {
+        if let Some(disk) = &mut self.disk {
+            disk.memory_given(extent);
+        }
         self.pages.fill(extent, data, metadata)
     }
 
@@ -247,6 +258,9 @@ impl Residence for Liar {
                 |entry: &Entry| matches!(entry, Entry::Put(it, _) | Entry::Create(it, _) if marked.contains(&it.slot));
             self.seen.told_and_taken_back += u64::from(into.iter().any(on_marked));
         }
+        if self.disk.is_some() {
+            into.iter_mut().for_each(judge);
+        }
         self.entries += into.len() as u64;
         if self.broken == Some(Broken::LosesEntries) && self.entries.is_multiple_of(7) {
             into.pop();
@@ -255,6 +269,9 @@ impl Residence for Liar {
     }
 
     fn grant(&mut self, client: ClientId, grants: &[Grant]) {
+        if let Some(disk) = &mut self.disk {
+            grants.iter().for_each(|grant| disk.memory_given(grant.extent));
+        }
         self.pages.grant(client, grants);
     }
 
@@ -299,7 +316,10 @@ impl Residence for Liar {
         self.pages.publish(slot, record);
         self.truth.published(slot, record);
         self.let_go.insert((slot.0, record.generation));
-        if self.index.insert(slot, Shown { record: *record, visible: true }).is_some() {
+        if let Some(disk) = &mut self.disk {
+            disk.published(record);
+        }
+        if self.index.insert(slot, Shown { record: *record, visible: true, doomed: false }).is_some() {
             self.crimes.push(format!("{slot:?} was published over another object"));
         }
     }
@@ -379,7 +399,10 @@ impl Residence for Liar {
     }
 
     fn doom(&mut self, slot: SlotNumber) {
-        self.index.entry(slot).and_modify(|shown| shown.visible = false);
+        self.index.entry(slot).and_modify(|shown| (shown.visible, shown.doomed) = (false, true));
+        if let (Some(disk), Some(shown)) = (&mut self.disk, self.index.get(&slot)) {
+            disk.gone(shown.record.id, self.deletes);
+        }
         self.pages.doom(slot);
     }
 
@@ -397,7 +420,15 @@ impl Residence for Liar {
         }
         let was_reserved = self.reserved.remove(&slot);
         let is_wrong = match self.index.remove(&slot) {
-            Some(shown) => shown.visible || next_generation <= shown.record.generation,
+            Some(shown) => {
+                if let Some(disk) = &mut self.disk {
+                    disk.memory_given(shown.record.extent);
+                    if !shown.doomed {
+                        disk.left_memory(shown.record.id);
+                    }
+                }
+                shown.visible || next_generation <= shown.record.generation
+            }
             None => !was_reserved,
         };
         if is_wrong {
@@ -415,5 +446,12 @@ impl Residence for Liar {
             self.crimes.push(format!("{client:?} lives, and its {claims} claims were forgotten"));
         }
         self.pages.leave(client);
+    }
+}
+
+/// Whether an object may be dropped is known by its id, where there is a disk.
+fn judge(entry: &mut Entry) {
+    if let Entry::Put(_, named) | Entry::Create(_, named) = entry {
+        named.evictable = Disk::is_evictable(named.id);
     }
 }

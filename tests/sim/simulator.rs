@@ -9,10 +9,12 @@ use plasmad_core::{
 use plasmad_wire::limits::FOREVER;
 use plasmad_wire::{Extent, Handle, ObjectId, Pin, Role};
 
+use super::disk::{Disk, Met, Wrong};
 use super::liar::{Broken, Liar, unheard};
 use super::listeners::Listeners;
+use super::spilling::list;
 use super::turmoil::{Seen, Surprise, Turmoil};
-use crate::support::{At, Checked, Then, Violation, Workload, ensure, guarded};
+use crate::support::{At, Checked, Random, Then, Violation, Workload, ensure, guarded};
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +23,8 @@ pub(super) enum Fault {
     None,
     /// Shared memory.
     Memory(Broken),
+    /// The disk.
+    Disk(Wrong),
     /// Every answer at a deadline is lost.
     LosesExpired,
     /// The processes of closed connections are dead to the core.
@@ -44,25 +48,31 @@ pub(super) enum Fault {
 }
 
 /// Runs so many events; the seed decides all of them. Tells which situations it met.
-pub(super) fn run(seed: u64, events: u64, fault: Fault) -> Checked<[Seen; 2]> {
+pub(super) fn run(seed: u64, events: u64, fault: Fault) -> Checked<([Seen; 2], Met)> {
     let mut simulator = Simulator::new(seed, fault);
     let result = guarded(|| simulator.run(events));
     result
-        .map(|()| [simulator.turmoil.seen, simulator.liar.seen])
+        .map(|()| {
+            let met = simulator.liar.disk.as_ref().map_or_else(Met::default, |disk| disk.met);
+            ([simulator.turmoil.seen, simulator.liar.seen], met)
+        })
         .map_err(|violation| Violation(format!("PLASMAD_SEED={seed}, event {}: {violation:?}", simulator.count)))
 }
 
-struct Simulator {
-    store: Store,
-    liar: Liar,
+/// One run.
+pub(super) struct Simulator {
+    pub(super) store: Store,
+    pub(super) config: Config,
+    pub(super) liar: Liar,
     listeners: Listeners,
-    workload: Workload,
+    pub(super) workload: Workload,
+    pub(super) disk_random: Random,
     turmoil: Turmoil,
     fault: Fault,
     /// The connection that each new one of the same process replaced.
     before: BTreeMap<ClientId, ClientId>,
     /// Requests without an answer, and when they must have one.
-    open: BTreeMap<(ClientId, u64), Option<Nanos>>,
+    pub(super) open: BTreeMap<(ClientId, u64), Option<Nanos>>,
     /// What children of a fork have inherited, by lease, and from whom.
     inherited: BTreeMap<ClientId, (ClientId, Held)>,
     /// What the process that forks holds.
@@ -72,7 +82,7 @@ struct Simulator {
     needs: BTreeMap<(ClientId, u64), (usize, Vec<ObjectId>)>,
     /// What the last abort gives up when it succeeds.
     aborting: Vec<Handle>,
-    now: Nanos,
+    pub(super) now: Nanos,
     count: u64,
 }
 
@@ -81,20 +91,33 @@ type Held = BTreeMap<(u32, u64), Extent>;
 
 impl Simulator {
     fn new(seed: u64, fault: Fault) -> Self {
-        let when_full = [WhenFull::Evict, WhenFull::Spill, WhenFull::Evict, WhenFull::Refuse][(seed % 4) as usize];
+        let others = [WhenFull::Spill, WhenFull::Refuse][(seed / 5 % 2) as usize];
+        let (when_full, has_disk) = match seed % 5 {
+            0 | 2 => (WhenFull::Evict, false),
+            1 | 4 => (WhenFull::Spill, true),
+            _ => (others, false),
+        };
+        let wrong = if let Fault::Disk(wrong) = fault { Some(wrong) } else { None };
+        let disk = has_disk.then(|| Disk::new(seed, wrong));
+        let slots = if has_disk { SLOTS_WITH_DISK } else { SLOTS };
         let config = Config {
             capacity_bytes: CAPACITY_BYTES,
-            slots_max: SLOTS,
+            slots_max: slots,
             hash_seed: [1, seed],
             when_full,
             upkeep: Upkeep::NONE,
+            spill: disk.as_ref().map(|disk| disk.config),
         };
         let broken = if let Fault::Memory(broken) = fault { Some(broken) } else { None };
+        let mut liar = Liar::new(seed, slots, PIN_WORDS, broken);
+        liar.disk = disk;
         Self {
             store: Store::new(config),
-            liar: Liar::new(seed, SLOTS, PIN_WORDS, broken),
+            liar,
+            config,
             listeners: Listeners::default(),
             workload: Workload::new(seed, CAPACITY_BYTES),
+            disk_random: Random(seed ^ 0xd0e5),
             turmoil: Turmoil::new(seed),
             fault,
             before: BTreeMap::new(),
@@ -116,6 +139,7 @@ impl Simulator {
             }
             self.clients_push()?;
             self.surprise()?;
+            self.disk_works()?;
             let step = self.workload.step(self.store.next_deadline());
             if matches!(&step.event, Event::Asked { client, .. } | Event::Cancelled { client, .. } if self.liar.dead.contains(client))
             {
@@ -130,6 +154,9 @@ impl Simulator {
         }
         self.liar.pages.set_fill_fails(false);
         self.liar.honest = true;
+        if let Some(disk) = &mut self.liar.disk {
+            disk.honest = true;
+        }
         let heard = self.turmoil.arrive(&mut self.liar, true)?;
         self.workload.told(&heard);
         self.everybody_leaves()
@@ -253,9 +280,16 @@ impl Simulator {
         seen.deaths_with_unsealed += u64::from(self.liar.truth.owned.values().any(|owned| owned.client == client));
     }
 
-    fn happens(&mut self, event: Event) -> Checked {
+    pub(super) fn happens(&mut self, mut event: Event) -> Checked {
         self.count += 1;
         self.aborting.clear();
+        self.judge(&mut event);
+        let before = match (&self.liar.disk, &event) {
+            (Some(disk), Event::Asked { verb: Verb::Delete { .. }, .. }) => {
+                disk.out_of_memory(&self.liar.visible_ids())
+            }
+            _ => BTreeMap::new(),
+        };
         match &event {
             Event::ClientJoined { client, pushes, .. } => {
                 self.liar.alive.insert(*client, true);
@@ -292,11 +326,13 @@ impl Simulator {
                 self.liar.truth.gone(*client);
             }
             Event::Cancelled { .. } | Event::Rung | Event::ErrandDone { .. } | Event::Tick => {}
+            Event::Written { .. } | Event::Restored { .. } | Event::Adopted(_) => {}
         }
         let mut effects = Vec::new();
         self.liar.truth.before_event(&self.aborting);
         self.store.handle(self.now, self.distorted(event.clone()), &mut self.liar, &mut effects);
         self.liar.pages.take_calls();
+        self.note_disk(&event, &effects, &before)?;
         if matches!(event, Event::Tick) {
             match self.fault {
                 Fault::LosesExpired => effects.clear(),
@@ -324,7 +360,8 @@ impl Simulator {
         if self.fault == Fault::SwallowsChanges && self.count.is_multiple_of(3) {
             self.listeners.swallow_one(&mut self.store);
         }
-        self.listeners.listen(&mut self.store, changes_max, &self.liar.visible_ids())
+        let there = self.liar.disk.as_ref().map_or_else(|| self.liar.visible_ids(), Disk::ids);
+        self.listeners.listen(&mut self.store, changes_max, &there)
     }
 
     /// What the core is told, where what is broken lies in the telling.
@@ -360,6 +397,8 @@ impl Simulator {
             Verb::Create { timeout_ns, .. } | Verb::Get { timeout_ns, .. } | Verb::Wait { timeout_ns, .. } => {
                 (*timeout_ns != FOREVER).then(|| self.now + timeout_ns)
             }
+            // They may wait for the disk.
+            Verb::Delete { .. } | Verb::Evict { .. } if self.liar.disk.is_some() => None,
             _ => Some(self.now),
         }
     }
@@ -377,6 +416,7 @@ impl Simulator {
                 return Ok(());
             }
             Effect::Populate(_) | Effect::GiveBack(_) => return Ok(()),
+            Effect::Write(_) | Effect::Restore(_) | Effect::RemoveFile(_) => return Ok(()),
         };
         self.needs.remove(&(client, tag.number));
         let known = self.open.remove(&(client, tag.number)).is_some();
@@ -426,6 +466,8 @@ impl Simulator {
     fn check_promises(&mut self, event: &Event) -> Checked {
         let crimes = (&self.liar.crimes, &self.liar.truth.crimes);
         ensure!(crimes.0.is_empty() && crimes.1.is_empty(), "{crimes:?}");
+        let crimes = self.liar.disk.as_ref().map_or(&[][..], |disk| &disk.crimes);
+        ensure!(crimes.is_empty(), "{crimes:?}");
         self.liar.truth.after_event()?;
         let late = |deadline: Option<Nanos>| deadline.is_some_and(|deadline| deadline <= self.now);
         match event {
@@ -453,6 +495,10 @@ impl Simulator {
         });
         let all: Held = inherited.chain(owned).chain(sealed).collect();
         let mut extents: Vec<Extent> = all.into_values().collect();
+        // What is being written is an object's as well, unless that was taken away under the disk's hands.
+        let of_disk = self.liar.disk.iter().flat_map(Disk::extents);
+        let of_disk: Vec<Extent> = of_disk.filter(|extent| !extents.contains(extent)).collect();
+        extents.extend(of_disk);
         extents.retain(|extent| extent.bytes > 0);
         extents.sort_by_key(|extent| extent.offset);
         for pair in extents.windows(2) {
@@ -470,9 +516,13 @@ impl Simulator {
         leases.into_iter().try_for_each(|client| self.happens(Event::ClientGone { client }))?;
         ensure!(self.liar.pages.claims().count() == 0, "claims are left");
         self.happens(Event::ClientJoined { client: LAST, role: Role::Writer, pushes: true })?;
-        let ids: Vec<ObjectId> = self.liar.index.values().map(|shown| shown.record.id).collect();
+        self.read_everything()?;
+        let ids: Vec<ObjectId> =
+            list(&mut self.store, self.now, &mut self.liar)?.into_iter().map(|object| object.id).collect();
         let tag = |number| RequestTag { number, kind: 0, silent: false };
         self.happens(Event::Asked { client: LAST, tag: tag(1), verb: Verb::Delete { ids } })?;
+        self.disk_finishes()?;
+        ensure!(self.open.is_empty(), "never answered: {:?}", self.open);
         let mut effects = Vec::new();
         let stats = Event::Asked { client: LAST, tag: tag(2), verb: Verb::Stats };
         self.store.handle(self.now, stats, &mut self.liar, &mut effects);
@@ -480,6 +530,10 @@ impl Simulator {
             return Err(Violation(format!("no stats: {effects:?}")));
         };
         ensure!((stats.largest_hole_bytes, stats.slots_used) == (CAPACITY_BYTES, 0), "left behind: {stats:?}");
+        ensure!(
+            (stats.disk_files, stats.disk_live_bytes, stats.disk_dead_bytes) == (0, 0, 0),
+            "left behind: {stats:?}"
+        );
         Ok(())
     }
 }
@@ -488,9 +542,12 @@ const CAPACITY_BYTES: u64 = 5 * 512 * 1024;
 
 const SLOTS: u32 = 48;
 
-const PIN_WORDS: usize = 8;
+/// Many more than memory has room for.
+const SLOTS_WITH_DISK: u32 = 160;
+
+pub(super) const PIN_WORDS: usize = 8;
 
 /// Leases have the numbers behind this one.
 const LEASES: ClientId = ClientId(1 << 40);
 
-const LAST: ClientId = ClientId(u64::MAX);
+pub(super) const LAST: ClientId = ClientId(u64::MAX);

@@ -52,10 +52,19 @@ pub fn punch_hole(fd: impl AsFd, offset: u64, bytes: u64) -> io::Result<()> {
     Ok(fallocate(fd.as_fd(), flags, offset as i64, bytes as i64)?)
 }
 
-/// Lets every other thread of the machine go first; for the calling thread only.
-pub fn lower_thread_priority() -> io::Result<()> {
+/// Lets other threads of the machine go first, the more the higher `nice` is; for the calling thread only.
+pub fn lower_thread_priority(nice: i32) -> io::Result<()> {
     // SAFETY: the call takes three integers and no memory; 0 is the calling thread.
-    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST_NICE) };
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Lets what other threads ask of disks go first, where their schedulers know priorities; for the calling thread only.
+pub fn lower_disk_priority() -> io::Result<()> {
+    let (this_thread, best_effort_lowest): (libc::c_int, libc::c_int) = (1, 2 << 13 | 7);
+    // SAFETY: the call takes three integers and no memory; 0 is the calling thread.
+    let result = unsafe { libc::syscall(libc::SYS_ioprio_set, this_thread, 0, best_effort_lowest) };
     Errno::result(result)?;
     Ok(())
 }
@@ -71,7 +80,8 @@ pub fn run_when_idle() -> io::Result<()> {
 }
 
 pub use crate::map::HUGE_PAGE_BYTES;
-const LOWEST_NICE: libc::c_int = 19;
+/// Of a thread that everybody goes before.
+pub const LOWEST_NICE: i32 = 19;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
-//! The exact order in which objects that may be dropped were last used.
+//! The exact order in which objects that may leave memory were last used.
 //!
-//! Invariant: a slot stands here exactly while its object is sealed, in memory, and may be dropped.
+//! The store has three: of those that may be dropped for good, of those that are on disk too, and of those that have to be
+//! written first. Invariant: a slot stands in one of them exactly while its object is sealed, in memory, and of that kind.
 //!
 //! A ring of links, one for each slot and one for the two ends, in which nothing is searched for and nothing allocated: an
 //! object comes here with each put, when it is in no cache yet.
@@ -37,6 +38,12 @@ impl Recency {
     pub fn insert(&mut self, slot: SlotNumber) {
         let place = self.take_out(slot);
         self.put_between(self.links[ENDS as usize].older, place, ENDS);
+    }
+
+    /// An object that is older than all others here.
+    pub fn insert_oldest(&mut self, slot: SlotNumber) {
+        let place = self.take_out(slot);
+        self.put_between(ENDS, place, self.links[ENDS as usize].newer);
     }
 
     /// The object was used just now. Objects that don't stand here are passed over.
@@ -142,5 +149,7 @@ mod tests {
         recency.remove(SlotNumber(1));
         let order: Vec<u32> = recency.oldest_first().map(|slot| slot.0).collect();
         assert_eq!(order, [2, 0]);
+        recency.insert_oldest(SlotNumber(5));
+        assert_eq!(recency.oldest_first().next(), Some(SlotNumber(5)));
     }
 }

@@ -24,6 +24,8 @@ enum Fault {
     MissesDepartures,
     /// The deadline of a wait that ended stays.
     KeepsDeadlines,
+    /// What is on disk only is there for those who would pin it.
+    PinsOnDisk,
 }
 
 #[derive(Default)]
@@ -31,6 +33,7 @@ struct Naive {
     creates: Vec<(u64, CreateWait)>,
     gets: Vec<(u64, GetWait)>,
     readable: BTreeSet<u8>,
+    on_disk: BTreeSet<u8>,
 }
 
 struct Pair {
@@ -42,10 +45,17 @@ struct Pair {
 }
 
 impl Pair {
+    fn without(&self, ids: &[ObjectId], there: &dyn Fn(u8) -> bool) -> usize {
+        let lacking = ids.iter().filter(|id| !(0..IDS as u8).any(|other| name(other) == **id && there(other)));
+        lacking.collect::<BTreeSet<_>>().len()
+    }
+
     fn missing(&self, ids: &[ObjectId]) -> usize {
-        let missing: BTreeSet<ObjectId> =
-            ids.iter().copied().filter(|id| !self.naive.readable.iter().any(|other| name(*other) == *id)).collect();
-        missing.len()
+        self.without(ids, &|id| self.naive.readable.contains(&id))
+    }
+
+    fn absent(&self, ids: &[ObjectId]) -> usize {
+        self.without(ids, &|id| self.naive.readable.contains(&id) || self.naive.on_disk.contains(&id))
     }
 
     fn push_create(&mut self, random: &mut Random, number: u64) {
@@ -67,9 +77,9 @@ impl Pair {
             0 => Purpose::Pin { partial: false },
             _ => Purpose::Look { missing_max: random.below(distinct as u64) as usize },
         };
-        let missing = self.missing(&ids);
+        let (absent, missing) = (self.absent(&ids), self.missing(&ids));
         let (deadline, tag) = (deadline_of(random), RequestTag { number: request, kind: 9, silent: false });
-        let mut wait = GetWait { client: ClientId(1), tag, ids, purpose, missing, since: request, deadline };
+        let mut wait = GetWait { client: ClientId(1), tag, ids, purpose, absent, missing, since: request, deadline };
         if wait.is_satisfied() {
             return;
         }
@@ -81,16 +91,25 @@ impl Pair {
         self.naive.gets.push((number, wait));
     }
 
-    /// An object comes or goes; who is served is served at once, as the store does it.
-    fn toggle(&mut self, id: u8) -> Compared {
-        if self.naive.readable.remove(&id) {
-            if self.fault != Fault::MissesDepartures {
-                self.gets.vanished(name(id));
-            }
-            return Ok(());
+    /// An object comes, goes, or moves between memory and disk; who is served is served at once, as the store does it.
+    fn turn(&mut self, id: u8, to_or_from_disk: bool) -> Compared {
+        let (readable, on_disk) = (self.naive.readable.remove(&id), self.naive.on_disk.remove(&id));
+        let turned = match (readable, on_disk, to_or_from_disk) {
+            (true, _, false) => Turned::Gone,
+            (true, _, true) => Turned::Spilled,
+            (false, true, true) => Turned::Restored,
+            (false, true, false) => Turned::GoneFromDisk,
+            (false, false, _) => Turned::Sealed,
+        };
+        match turned {
+            Turned::Sealed | Turned::Restored => _ = self.naive.readable.insert(id),
+            Turned::Spilled => _ = self.naive.on_disk.insert(id),
+            Turned::Gone | Turned::GoneFromDisk => {}
         }
-        self.naive.readable.insert(id);
-        let found = self.gets.appeared(name(id));
+        let found = match (self.fault, turned) {
+            (Fault::MissesDepartures, Turned::Gone) | (Fault::PinsOnDisk, Turned::Spilled) => Vec::new(),
+            _ => self.gets.turned(name(id), turned),
+        };
         let expected: Vec<u64> = self
             .naive
             .gets
@@ -105,7 +124,7 @@ impl Pair {
     fn is_satisfied(&self, wait: &GetWait) -> bool {
         match wait.purpose {
             Purpose::Pin { .. } => self.missing(&wait.ids) == 0,
-            Purpose::Look { missing_max } => self.missing(&wait.ids) <= missing_max,
+            Purpose::Look { missing_max } => self.absent(&wait.ids) <= missing_max,
         }
     }
 
@@ -163,6 +182,10 @@ impl Pair {
             let found = self.gets.wait(*number).map(|it| it.missing);
             same("missing", found, Some(self.missing(&wait.ids)))?;
         }
+        let for_disk: Vec<u64> = self.gets.waiting_for_disk().iter().copied().collect();
+        let only = |wait: &GetWait| self.absent(&wait.ids) == 0 && matches!(wait.purpose, Purpose::Pin { .. });
+        let lacking = self.naive.gets.iter().filter(|(_, wait)| only(wait)).map(|(number, _)| *number);
+        same("for disk", for_disk, lacking.collect())?;
         same("next deadline", self.deadlines.next(), self.ends().first().map(|(at, _)| *at))
     }
 }
@@ -185,7 +208,7 @@ fn run(seed: u64, operations: u64, fault: Fault) -> Compared {
         match random.below(12) {
             0 | 1 => pair.push_create(&mut random, number),
             2..5 => pair.push_get(&mut random, number),
-            5..8 => pair.toggle(random.below(IDS) as u8)?,
+            5..8 => pair.turn(random.below(IDS) as u8, random.below(2) == 0)?,
             8 => {
                 if let Some((place, _)) = pair.creates.first() {
                     pair.end(WaitKey::Create(place))?;
@@ -219,6 +242,7 @@ fn broken_queues_are_noticed() {
     notice(0..4, "first", |seed| run(seed, 1000, Fault::Overtakes));
     notice(0..4, "missing", |seed| run(seed, 1000, Fault::CountsRepeats));
     notice(0..4, "missing", |seed| run(seed, 1000, Fault::MissesDepartures));
+    notice(0..4, "missing", |seed| run(seed, 1000, Fault::PinsOnDisk));
     notice(0..4, "deadline", |seed| run(seed, 1000, Fault::KeepsDeadlines));
 }
 

@@ -1,9 +1,10 @@
 //! Gets (and waits) for objects that aren't there yet.
 //!
-//! Invariant: `missing` of a wait is the number of its distinct ids that aren't readable right now; a wait stays
-//! registered under all its ids until it is answered, so the number also grows again when one goes.
+//! Invariant: of a wait's distinct ids, `absent` is the number of those under which nothing is sealed right now, and
+//! `missing` of those that aren't readable, so that are absent or on disk only. A wait stays registered under all its ids
+//! until it is answered, so the numbers also grow again when one goes.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use hashbrown::{DefaultHashBuilder, HashMap};
@@ -24,6 +25,8 @@ pub struct GetWait {
     pub ids: Vec<ObjectId>,
     /// What happens in the end.
     pub purpose: Purpose,
+    /// How many distinct ids are not those of sealed objects.
+    pub absent: usize,
     /// How many distinct ids aren't readable.
     pub missing: usize,
     /// Since when it waits.
@@ -40,9 +43,9 @@ pub enum Purpose {
         /// Pin what is there.
         partial: bool,
     },
-    /// Pin nothing; enough are there when no more than this many are missing.
+    /// Pin nothing; enough are there, in memory or on disk, when no more than this many are absent.
     Look {
-        /// How many may be missing.
+        /// How many may be absent.
         missing_max: usize,
     },
 }
@@ -57,8 +60,13 @@ impl GetWait {
     pub fn is_satisfied(&self) -> bool {
         match self.purpose {
             Purpose::Pin { .. } => self.missing == 0,
-            Purpose::Look { missing_max } => self.missing <= missing_max,
+            Purpose::Look { missing_max } => self.absent <= missing_max,
         }
+    }
+
+    /// All it lacks is on disk. Until then nothing is fetched for it: what it waits for may never come.
+    pub fn waits_for_disk(&self) -> bool {
+        matches!(self.purpose, Purpose::Pin { .. }) && self.absent == 0 && self.missing > 0
     }
 }
 
@@ -67,7 +75,24 @@ impl GetWait {
 pub struct GetWaits {
     waits: BTreeMap<u64, GetWait>,
     by_id: HashMap<ObjectId, Vec<u64>, DefaultHashBuilder>,
+    /// Those that lack nothing but what is on disk.
+    for_disk: BTreeSet<u64>,
     next_number: u64,
+}
+
+/// What became of an object, as those see it who wait for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turned {
+    /// It was sealed, and can be read.
+    Sealed,
+    /// It went from memory, and for good.
+    Gone,
+    /// It went from memory, and is on disk.
+    Spilled,
+    /// It is in memory again.
+    Restored,
+    /// It was on disk only, and went for good.
+    GoneFromDisk,
 }
 
 impl GetWaits {
@@ -78,6 +103,9 @@ impl GetWaits {
         for id in distinct(&wait.ids) {
             self.by_id.entry(id).or_default().push(number);
         }
+        if wait.waits_for_disk() {
+            self.for_disk.insert(number);
+        }
         self.waits.insert(number, wait);
         number
     }
@@ -85,6 +113,7 @@ impl GetWaits {
     /// Ends a wait.
     pub fn remove(&mut self, number: u64) -> Option<GetWait> {
         let wait = self.waits.remove(&number)?;
+        self.for_disk.remove(&number);
         for id in distinct(&wait.ids) {
             let Some(numbers) = self.by_id.get_mut(&id) else { continue };
             numbers.retain(|other| *other != number);
@@ -95,32 +124,42 @@ impl GetWaits {
         Some(wait)
     }
 
-    /// An object became readable; tells which waits can be answered now, oldest first.
-    pub fn appeared(&mut self, id: ObjectId) -> Vec<u64> {
+    /// Something became of an object; tells which waits can be answered now, oldest first.
+    pub fn turned(&mut self, id: ObjectId, turned: Turned) -> Vec<u64> {
         let mut satisfied = Vec::new();
         if self.waits.is_empty() {
             return satisfied;
         }
         for number in self.by_id.get(&id).into_iter().flatten() {
             let Some(wait) = self.waits.get_mut(number) else { continue };
-            wait.missing -= 1;
-            if wait.is_satisfied() {
+            let before = wait.is_satisfied();
+            match turned {
+                Turned::Sealed => (wait.absent, wait.missing) = (wait.absent - 1, wait.missing - 1),
+                Turned::Gone => (wait.absent, wait.missing) = (wait.absent + 1, wait.missing + 1),
+                Turned::Spilled => wait.missing += 1,
+                Turned::Restored => wait.missing -= 1,
+                Turned::GoneFromDisk => wait.absent += 1,
+            }
+            if wait.is_satisfied() && !before {
                 satisfied.push(*number);
+            }
+            if wait.waits_for_disk() {
+                self.for_disk.insert(*number);
+            } else {
+                self.for_disk.remove(number);
             }
         }
         satisfied
     }
 
-    /// An object isn't readable any more.
-    pub fn vanished(&mut self, id: ObjectId) {
-        if self.waits.is_empty() {
-            return;
-        }
-        for number in self.by_id.get(&id).into_iter().flatten() {
-            if let Some(wait) = self.waits.get_mut(number) {
-                wait.missing += 1;
-            }
-        }
+    /// Those that lack nothing but what is on disk, oldest first.
+    pub fn waiting_for_disk(&self) -> &BTreeSet<u64> {
+        &self.for_disk
+    }
+
+    /// Waits for an id, oldest first.
+    pub fn waiting_for(&self, id: ObjectId) -> &[u64] {
+        self.by_id.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// A wait, while it waits.

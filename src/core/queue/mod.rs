@@ -9,7 +9,7 @@ mod subscriptions;
 
 pub use creates::{CreateQueue, CreateWait};
 pub use deadlines::{Deadlines, deadline};
-pub use gets::{GetWait, GetWaits, Purpose, distinct};
+pub use gets::{GetWait, GetWaits, Purpose, Turned, distinct};
 pub use subscriptions::{Heard, Subscriptions};
 
 /// A request that waits.

@@ -14,10 +14,13 @@
 //!
 //!         Grant            Name                                                 Abandon
 //!   Free --------> Granted ------> Created      TakeBack: Granted -> Free      Created ----> Doomed
+//!
+//!         Adopt
+//!   Free --------> Spilled         Delete: Spilled -> Free, Restoring -> Doomed
 //! ```
 //!
 //! Invariant: an object has an extent in every state but `Free`, `Spilled`; it can be found by its id in every
-//! state but `Free`, `Granted` and `Doomed`. The moves to and from disk are defined here and made by nobody yet.
+//! state but `Free`, `Granted` and `Doomed`.
 
 use plasmad_wire::ChangeKind;
 
@@ -69,7 +72,7 @@ pub enum Move {
     SpillStart,
     /// It is on disk and its memory is taken back.
     SpillDone,
-    /// It could not be written.
+    /// It could not be written, or somebody pins it: it stays in memory.
     SpillFailed,
     /// The store begins to read it from disk.
     RestoreStart,
@@ -77,6 +80,8 @@ pub enum Move {
     RestoreDone,
     /// It could not be read.
     RestoreFailed,
+    /// A former store left it on disk.
+    Adopt,
 }
 
 /// A move that its state doesn't allow.
@@ -107,17 +112,22 @@ impl Move {
             | Move::SpillStart
             | Move::SpillFailed
             | Move::RestoreStart
-            | Move::RestoreFailed => None,
+            | Move::RestoreFailed
+            | Move::Adopt => None,
         }
     }
 }
 
 impl State {
+    /// How many there are.
+    pub const COUNT: usize = 8;
+
     /// The state behind a move.
     pub fn after(self, made: Move) -> Result<State, IllegalMove> {
         let next = match (self, made) {
             (State::Free, Move::Create) => State::Created,
             (State::Free, Move::Grant) => State::Granted,
+            (State::Free, Move::Adopt) => State::Spilled,
             (State::Granted, Move::Name) => State::Created,
             (State::Granted, Move::TakeBack) => State::Free,
             (State::Created, Move::Seal) => State::Sealed,
@@ -174,7 +184,7 @@ mod tests {
         State::Doomed,
     ];
 
-    const MOVES: [Move; 16] = [
+    const MOVES: [Move; 17] = [
         Move::Create,
         Move::Grant,
         Move::Name,
@@ -191,12 +201,13 @@ mod tests {
         Move::RestoreStart,
         Move::RestoreDone,
         Move::RestoreFailed,
+        Move::Adopt,
     ];
 
     #[test]
     fn subscribers_hear_what_changes_for_readers() {
         // In the order of `MOVES`; '-' is not spoken of.
-        for (made, expected) in MOVES.into_iter().zip("----S--DE--P--R-".chars()) {
+        for (made, expected) in MOVES.into_iter().zip("----S--DE--P--R--".chars()) {
             let heard = match made.change() {
                 None => '-',
                 Some(ChangeKind::Sealed) => 'S',
@@ -213,14 +224,14 @@ mod tests {
     fn every_state_meets_every_move() {
         // One row a state, one column a move; '-' is refused, a letter is the state behind it.
         let table = [
-            "CG--------------", // Free (G: granted)
-            "--CF------------", // Granted
-            "----SFD---------", // Created
-            "-------DF-P-----", // Sealed (P: spilling)
-            "-------D---OS---", // Spilling (O: spilled, on disk only)
-            "-------F-----R--", // Spilled
-            "-------D------SO", // Restoring
-            "---------F------", // Doomed
+            "CG--------------O", // Free (G: granted, O: adopted)
+            "--CF-------------", // Granted
+            "----SFD----------", // Created
+            "-------DF-P------", // Sealed (P: spilling)
+            "-------D---OS----", // Spilling (O: spilled, on disk only)
+            "-------F-----R---", // Spilled
+            "-------D------SO-", // Restoring
+            "---------F-------", // Doomed
         ];
         for (state, row) in STATES.into_iter().zip(table) {
             for (made, expected) in MOVES.into_iter().zip(row.chars()) {

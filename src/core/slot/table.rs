@@ -1,7 +1,8 @@
 //! The slot table: every object by its slot, and by its id while it can be found.
 //!
 //! Invariant: an id leads to a slot exactly while that slot is neither free nor doomed. A slot's generation grows
-//! whenever its object goes, so a handle kept too long names nothing instead of the next tenant.
+//! whenever its object goes, or its memory alone does because it is on disk: a handle kept too long names nothing instead
+//! of the next tenant, and a claim made before keeps nothing in place.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -12,12 +13,13 @@ use super::chains::{Chains, Link};
 use super::{Move, SlotNumber, State};
 use crate::Nanos;
 use crate::clients::ClientId;
+use crate::disk::DiskRecord;
 use crate::residence::{Named, Record};
 
 /// One object.
 #[derive(Clone, Debug)]
 pub struct Slot {
-    /// Grows each time the slot's object goes. 56 bits on the wire; it starts at 1.
+    /// Grows each time the slot's memory is freed. 56 bits on the wire; it starts at 1.
     pub generation: u64,
     /// Where the object is in its life.
     pub state: State,
@@ -79,12 +81,15 @@ pub struct SlotTable {
     by_id: Chains,
     slots_max: u32,
     hash_seed: [u64; 2],
+    /// How many slots are in each state, but for those that are free.
+    counts: [u64; State::COUNT],
 }
 
 impl SlotTable {
     /// An empty table of at most `slots_max` objects.
     pub fn new(slots_max: u32, hash_seed: [u64; 2]) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), by_id: Chains::new(slots_max), slots_max, hash_seed }
+        let (by_id, counts) = (Chains::new(slots_max), [0; State::COUNT]);
+        Self { slots: Vec::new(), free: Vec::new(), by_id, slots_max, hash_seed, counts }
     }
 
     /// The slot an id leads to.
@@ -150,9 +155,26 @@ impl SlotTable {
     /// Makes an object of a slot that was handed out. The caller has looked: the id is new.
     pub fn name(&mut self, slot: SlotNumber, named: &Named, extent: Extent, now: Nanos) {
         let object = &mut self.slots[slot.0 as usize];
-        object.state = made(object.state, Move::Name);
+        let before = object.state;
+        object.state = made(before, Move::Name);
+        recount(&mut self.counts, before, object.state);
         (object.extent, object.created_at) = (extent, now);
         self.link(slot, named);
+    }
+
+    /// Takes a free slot for an object that is on disk. The caller has looked: the id is new, and there is a vacancy.
+    pub fn adopt(&mut self, record: &DiskRecord) -> SlotNumber {
+        let slot = self.take_free(Move::Adopt, Extent::default(), NOBODY, record.created_at);
+        let DiskRecord { id, data_bytes, metadata_bytes, format, evictable, .. } = *record;
+        self.link(slot, &Named { id, data_bytes, metadata_bytes, format, evictable });
+        self.slots[slot.0 as usize].sealed_at = Some(record.sealed_at);
+        slot
+    }
+
+    /// Gives memory to an object that comes back from disk.
+    pub fn restore_into(&mut self, slot: SlotNumber, extent: Extent) {
+        self.advance(slot, Move::RestoreStart);
+        self.slots[slot.0 as usize].extent = extent;
     }
 
     fn take_free(&mut self, by: Move, extent: Extent, creator: ClientId, now: Nanos) -> SlotNumber {
@@ -174,6 +196,7 @@ impl SlotTable {
             was_granted: false,
             next: Link::default(),
         };
+        recount(&mut self.counts, State::Free, object.state);
         match self.slots.get_mut(slot.0 as usize) {
             Some(place) => *place = object,
             None => {
@@ -199,11 +222,19 @@ impl SlotTable {
         if findable(before) && !findable(after) {
             self.unlink(slot);
         }
+        recount(&mut self.counts, before, after);
         let object = &mut self.slots[slot.0 as usize];
         object.state = after;
-        if after == State::Free {
-            object.generation += 1;
-            self.free.push(slot);
+        match after {
+            State::Free => {
+                object.generation += 1;
+                self.free.push(slot);
+            }
+            State::Spilled => {
+                object.generation += 1;
+                object.extent = Extent::default();
+            }
+            State::Granted | State::Created | State::Sealed | State::Spilling | State::Restoring | State::Doomed => {}
         }
     }
 
@@ -234,6 +265,11 @@ impl SlotTable {
         self.slots.len() - self.free.len()
     }
 
+    /// How many are in a state, other than free.
+    pub fn count_in(&self, state: State) -> u64 {
+        self.counts[state as usize]
+    }
+
     /// How many objects can be found by their id.
     pub fn findable_count(&self) -> usize {
         self.by_id.linked_count()
@@ -260,12 +296,28 @@ fn made(before: State, by: Move) -> State {
     }
 }
 
+/// Free slots aren't counted: those that never held anything aren't even there.
+fn recount(counts: &mut [u64; State::COUNT], before: State, after: State) {
+    if before != State::Free {
+        counts[before as usize] -= 1;
+    }
+    if after != State::Free {
+        counts[after as usize] += 1;
+    }
+}
+
 fn findable(state: State) -> bool {
     match state {
         State::Created | State::Sealed | State::Spilling | State::Spilled | State::Restoring => true,
         State::Free | State::Granted | State::Doomed => false,
     }
 }
+
+/// The creator of what was made before this store began.
+const NOBODY: ClientId = ClientId(0);
+
+/// Puts by ring are as quick as the slots of a table are small.
+const _: () = assert!(size_of::<Slot>() <= 128);
 
 #[cfg(test)]
 #[path = "table_fuzz.rs"]

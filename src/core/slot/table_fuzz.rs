@@ -81,6 +81,12 @@ impl Pair {
         self.table.advance(slot, by);
         match after {
             State::Free => drop(self.naive.objects.swap_remove(index)),
+            // Its memory is free: what names this use of it names nothing from now on.
+            State::Spilled => {
+                self.naive.objects[index] = (slot.0, generation + 1, id, after);
+                self.naive.generations.retain(|it| it.0 != slot.0);
+                self.naive.generations.push((slot.0, generation + 2));
+            }
             after => self.naive.objects[index] = (slot.0, generation, id, after),
         }
         match self.fault {
@@ -118,6 +124,10 @@ impl Pair {
             let object = naive.objects.iter().find(|it| it.0 == slot);
             let bytes = object.map_or(0, |it| table[SlotNumber(it.0)].extent.bytes);
             same("claimed bytes", table.claimed_bytes(SlotNumber(slot)), bytes)?;
+        }
+        for state in [State::Created, State::Sealed, State::Spilling, State::Spilled, State::Restoring, State::Doomed] {
+            let count = naive.objects.iter().filter(|it| it.3 == state).count();
+            same("count", table.count_in(state), count as u64)?;
         }
         naive.objects.iter().try_for_each(|it| same("state", table[SlotNumber(it.0)].state, it.3))
     }

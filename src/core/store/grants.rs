@@ -153,7 +153,7 @@ impl Store {
     }
 
     /// Extents to hand out, from what is free: side by side, or else wherever there are some. A cache drops objects for the
-    /// rest, those that it would drop for the puts they are for.
+    /// rest, those that it would drop for the puts they are for, and so does a store that has them on disk.
     fn room_for_grants<R: Residence>(
         &mut self,
         turn: &mut Turn<'_, R>,
@@ -161,10 +161,10 @@ impl Store {
         bytes: u64,
         count: u32,
     ) -> Vec<Extent> {
-        if !self.creates.is_empty() {
+        if !self.creates.is_empty() || self.disk.is_short {
             return Vec::new();
         }
-        let makes_room = self.config.when_full == WhenFull::Evict;
+        let makes_room = self.config.when_full == WhenFull::Evict || self.clean.count() > 0;
         let droppable = if makes_room { self.config.capacity_bytes / SHARE_DROPPED_FOR } else { 0 };
         let share = droppable.max(self.arena.free_bytes() / SHARE_OF_FREE);
         let allowed = count.min(self.grants_allowed(client, bytes, share)) as usize;

@@ -15,6 +15,8 @@ use crate::event::Wanted;
 use crate::queue::WaitKey;
 use crate::residence::Residence;
 use crate::slot::{SlotNumber, State};
+#[cfg(debug_assertions)]
+use crate::spill::{Cargo, Kept};
 use crate::stats::Snapshot;
 
 impl Store {
@@ -52,8 +54,15 @@ impl Store {
             unsealed_bytes: self.unsealed_bytes,
             evictable_bytes: self.droppable_bytes,
             created: (self.slots.findable_count() as u64) - self.sealed_count,
-            sealed: self.sealed_count,
-            doomed: self.doomed.len() as u64,
+            sealed: self.slots.count_in(State::Sealed),
+            spilling: self.slots.count_in(State::Spilling),
+            spilled: self.slots.count_in(State::Spilled),
+            restoring: self.slots.count_in(State::Restoring),
+            doomed: self.slots.count_in(State::Doomed),
+            disk_files: self.disk.files.count() as u64,
+            disk_live_bytes: self.disk.files.live_bytes(),
+            disk_dead_bytes: self.disk.files.dead_bytes(),
+            disk_queue_bytes: self.disk.files.in_flight_bytes() + self.disk.reading_bytes,
             slots: self.config.slots_max.into(),
             slots_used: self.slots.occupied_count() as u64 - self.granted_count,
             connected: connected().count() as u64,
@@ -112,12 +121,13 @@ impl Store {
     }
 
     /// What objects don't occupy. Grants are counted as free: they are taken back for whoever needs the room.
-    fn free_bytes(&self) -> u64 {
+    pub(super) fn free_bytes(&self) -> u64 {
         self.arena.free_bytes() + self.granted_bytes
     }
 
     fn describe(&self, slot: SlotNumber, holders: &Holders) -> Description {
         let object = &self.slots[slot];
+        let in_memory = object.state.is_readable() || object.state == State::Created;
         let holding =
             |(client, pins): (&ClientId, &u32)| Holding { client: *client, pins: *pins, bytes: object.extent.bytes };
         Description {
@@ -129,7 +139,8 @@ impl Store {
             evictable: object.evictable,
             created_at: object.created_at,
             sealed_at: object.sealed_at,
-            extent: Some(object.extent),
+            extent: in_memory.then_some(object.extent),
+            place: self.disk.home(slot).map(|home| home.place),
             holders: holders.get(&slot).into_iter().flatten().map(holding).collect(),
         }
     }
@@ -140,9 +151,9 @@ impl Store {
         if self.slots.occupied_count() > CHECKED_SLOTS_MAX {
             return;
         }
-        let (mut sealed, mut unsealed_bytes, mut droppable, mut doomed, mut used) = (0, 0, 0, 0, 0);
+        let (mut sealed, mut unsealed_bytes, mut lists, mut doomed, mut used) = (0, 0, [0; 4], 0, 0);
         let (mut granted, mut granted_bytes) = (0, 0);
-        for (_, slot) in self.slots.occupied_from(0) {
+        for (number, slot) in self.slots.occupied_from(0) {
             used += self.arena.reserved_bytes(slot.extent);
             match slot.state {
                 State::Granted => {
@@ -150,22 +161,54 @@ impl Store {
                     granted_bytes += self.arena.reserved_bytes(slot.extent);
                 }
                 State::Created => unsealed_bytes += slot.extent.bytes,
-                State::Doomed => doomed += 1,
-                State::Sealed | State::Spilling | State::Spilled | State::Restoring => {
+                State::Doomed => doomed += usize::from(!self.is_being_read(number)),
+                State::Sealed => {
                     sealed += 1;
-                    droppable += usize::from(self.config.when_full.may_drop(slot.evictable));
+                    lists[self.list_of(number) as usize] += 1;
                 }
+                State::Spilling | State::Spilled | State::Restoring => sealed += 1,
                 State::Free => unreachable!("occupied slots are not free"),
             }
         }
         assert_eq!(self.sealed_count, sealed, "sealed objects");
         assert_eq!(self.unsealed_bytes, unsealed_bytes, "unsealed bytes");
-        assert_eq!(self.recency.count(), droppable, "droppable objects");
+        let listed = [self.recency.count(), self.clean.count(), self.dirty.count()];
+        assert_eq!(listed, lists[..3], "objects that may leave memory: droppable, clean, dirty");
         assert_eq!(self.doomed.len(), doomed, "doomed objects");
         assert_eq!((self.granted_count, self.granted_bytes), (granted, granted_bytes), "granted slots");
         assert_eq!(self.arena.used_bytes(), used, "every extent has an object");
         assert_eq!(self.arena.used_bytes() + self.arena.free_bytes(), self.config.capacity_bytes);
         self.check_ledgers();
+        self.check_disk();
+    }
+
+    /// Where records lie against where objects are.
+    #[cfg(debug_assertions)]
+    fn check_disk(&self) {
+        let mut clean_bytes = 0;
+        for (slot, home) in self.disk.homes() {
+            let object = &self.slots[slot];
+            let is_there = matches!(object.state, State::Sealed | State::Spilled | State::Restoring);
+            assert!(is_there, "{slot:?} is {:?} and has a record", object.state);
+            assert_eq!(self.disk.files.kept_at(home.place), Some(Kept::Object(slot)), "a record's file knows of it");
+            if object.state == State::Sealed {
+                clean_bytes += self.arena.reserved_bytes(object.extent);
+            }
+        }
+        let on_disk = self.slots.count_in(State::Spilled) + self.slots.count_in(State::Restoring);
+        assert_eq!(self.disk.homes().count(), on_disk as usize + self.clean.count(), "what is on disk has a record");
+        assert_eq!(self.clean_bytes, clean_bytes, "what is on disk and in memory");
+        let written = self.disk.carried().filter_map(|carried| match carried.cargo {
+            Cargo::Spilled(slot, _) => Some(self.arena.reserved_bytes(self.slots[slot].extent)),
+            Cargo::Moved(..) | Cargo::Tombstone | Cargo::MovedTombstone(_) => None,
+        });
+        assert_eq!(self.spilling_bytes, written.sum::<u64>(), "what is being written");
+    }
+
+    /// It was deleted while it came back from disk.
+    #[cfg(debug_assertions)]
+    fn is_being_read(&self, slot: SlotNumber) -> bool {
+        self.disk.reads.values().any(|reading| reading.slot == slot)
     }
 
     /// The ledgers against what they tell of: unsealed objects stand in their creator's, waits in their asker's.

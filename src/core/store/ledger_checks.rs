@@ -47,7 +47,7 @@ impl Residence for Unused {
 /// A client with an unsealed object and a get that waits; then something is wrong, and time passes.
 fn with_a_mistake(mistake: impl FnOnce(&mut Store)) {
     let (when_full, upkeep) = (crate::WhenFull::Refuse, Upkeep::NONE);
-    let config = Config { capacity_bytes: 4096, slots_max: 8, hash_seed: [1, 2], when_full, upkeep };
+    let config = Config { capacity_bytes: 4096, slots_max: 8, hash_seed: [1, 2], when_full, upkeep, spill: None };
     let mut store = Store::new(config);
     let happens = |store: &mut Store, event| store.handle(0, event, &mut Unused, &mut vec![]);
     let id = ObjectId::new([1; 28]);

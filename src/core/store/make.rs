@@ -12,7 +12,7 @@ use crate::clients::ClientId;
 use crate::effect::{Refusal, Reply, Shortage};
 use crate::event::{RequestTag, Wanted};
 use crate::eviction::{Candidate, Plan, plan};
-use crate::queue::{CreateWait, WaitKey, deadline};
+use crate::queue::{CreateWait, Turned, WaitKey, deadline};
 use crate::residence::{Pinned, Residence};
 use crate::slot::{Move, SlotNumber, State};
 
@@ -29,6 +29,7 @@ impl Store {
             return self.answer(turn, client, tag, Err(refusal));
         }
         if self.creates.is_empty()
+            && !self.disk.is_short
             && let Some(answer) = self.try_create(turn, client, &objects)
         {
             return self.answer(turn, client, tag, answer);
@@ -45,24 +46,43 @@ impl Store {
             return self.answer(turn, client, tag, Err(refusal));
         }
         let place = self.creates.push(wait);
+        self.disk.room_due |= self.creates.count() == 1;
         self.note_waiting(client, tag, bytes, deadline, WaitKey::Create(place));
         self.ask_for_releases(turn);
     }
 
-    /// Serves the line from its head until somebody has to go on waiting.
-    pub(super) fn serve_creates<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
-        while self.serve_first(turn) {}
+    /// Serves all who wait for room, restores first, until somebody has to go on waiting.
+    pub(super) fn serve_waiting<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        self.serve_once(turn);
         self.ask_for_releases(turn);
         self.room_changed = false;
     }
 
+    fn serve_once<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        for _ in 0..ROUNDS_MAX {
+            if self.disk.exists {
+                let room_changed = core::mem::take(&mut self.room_changed);
+                self.serve_restores(turn, room_changed);
+            }
+            while self.serve_first(turn) {}
+            // What was put inline may have been the last thing that a get lacked but for what is on disk.
+            if !self.disk.restores_due {
+                break;
+            }
+        }
+        self.disk.room_due = !self.creates.is_empty();
+    }
+
     /// While anybody waits for room, clients ring when they release something by themselves.
     fn ask_for_releases<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
-        while self.wanted == self.creates.is_empty() {
+        while self.wanted != self.is_short_of_room() {
             self.wanted = !self.wanted;
             turn.residence.want(self.wanted);
-            // Whoever released just before that has made no sound, so the first in line looks once more.
-            while self.wanted && self.serve_first(turn) {}
+            if self.wanted {
+                // Whoever released just before that has made no sound, so the first in line looks once more.
+                self.room_changed = true;
+                self.serve_once(turn);
+            }
         }
     }
 
@@ -79,7 +99,7 @@ impl Store {
 
     /// Answers the first in line, unless it has to go on waiting or there is none.
     fn serve_first<R: Residence>(&mut self, turn: &mut Turn<'_, R>) -> bool {
-        let Some((place, wait)) = self.creates.first() else { return false };
+        let Some((place, wait)) = self.creates.first().filter(|_| !self.disk.is_short) else { return false };
         let (client, objects) = (wait.client, wait.objects.clone());
         // Others went before it since it came: its ids may be taken now, and the table full.
         let answer = match self.check_new(turn, &objects) {
@@ -154,6 +174,8 @@ impl Store {
         }
         let extents = match extents {
             Some(extents) => extents,
+            // What is under way for whoever is next would be in vain if others went as well.
+            None if self.disk.room.is_some() => return None,
             None => self.drop_for(turn, &sizes)?,
         };
         let slots: Vec<SlotNumber> = objects
@@ -203,7 +225,7 @@ impl Store {
     }
 
     /// Extents of these sizes, dropping objects for them only where that is enough.
-    fn drop_for<R: Residence>(&mut self, turn: &mut Turn<'_, R>, sizes: &[u64]) -> Option<Vec<Extent>> {
+    pub(super) fn drop_for<R: Residence>(&mut self, turn: &mut Turn<'_, R>, sizes: &[u64]) -> Option<Vec<Extent>> {
         if !self.make_room(turn, |arena, candidates| plan(arena, sizes, candidates)) {
             return None;
         }
@@ -222,9 +244,7 @@ impl Store {
             return false;
         }
         self.sweep(turn);
-        self.note_recent(turn);
-        self.pinned.clear();
-        turn.residence.pinned(&mut self.pinned);
+        self.scan(turn);
         for _ in 0..RETRACT_TRIES_MAX {
             let planned = plan(&self.arena, &mut self.candidates());
             match planned {
@@ -246,7 +266,8 @@ impl Store {
 
     /// What may be dropped and was not pinned at the last look, least recently used first.
     fn candidates(&self) -> impl Iterator<Item = Candidate> {
-        let unpinned = self.recency.oldest_first().filter(|slot| !self.pinned.contains(*slot));
+        let all = self.recency.oldest_first().chain(self.clean.oldest_first());
+        let unpinned = all.filter(|slot| !self.pinned.contains(*slot));
         unpinned.map(|slot| (slot, self.slots[slot].extent))
     }
 
@@ -315,14 +336,11 @@ impl Store {
         self.slots.note_sealed(slot, turn.now, self.totals.seals);
         self.advance(slot, Move::Seal);
         turn.residence.publish(slot, &self.slots[slot].record());
-        if self.config.when_full.may_drop(self.slots[slot].evictable) {
-            self.recency.insert(slot);
-            self.droppable_bytes += self.slots[slot].extent.bytes;
-            self.room_changed = true;
-        }
-        for number in self.gets.appeared(self.slots[slot].id) {
+        self.enlist(slot);
+        for number in self.gets.turned(self.slots[slot].id, Turned::Sealed) {
             self.answer_get(turn, number, false);
         }
+        self.disk.restores_due |= !self.gets.waiting_for_disk().is_empty();
     }
 
     /// An unsealed object goes, by its creator's will or its death.
@@ -355,5 +373,7 @@ fn repeated<T: Ord + Copy>(mut items: Vec<T>) -> Option<T> {
     items.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
+/// How often all are looked at in one event.
+const ROUNDS_MAX: usize = 4;
 /// Windows tried before a create goes on waiting: each failure means that somebody pinned in between.
 const RETRACT_TRIES_MAX: usize = 8;

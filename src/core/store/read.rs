@@ -53,10 +53,15 @@ impl Store {
         ids: Vec<ObjectId>,
         purpose: Purpose,
     ) {
-        let missing = distinct(&ids).into_iter().filter(|id| self.slots.find_readable(*id).is_none()).count();
+        let each = distinct(&ids);
+        let missing = each.iter().filter(|id| self.slots.find_readable(**id).is_none()).count();
+        let absent = each.iter().filter(|id| !self.is_sealed(**id)).count();
         let deadline = deadline(turn.now, timeout_ns);
-        let wait = GetWait { client, tag, ids, purpose, missing, since: turn.now, deadline };
+        let wait = GetWait { client, tag, ids, purpose, absent, missing, since: turn.now, deadline };
         if wait.is_satisfied() || timeout_ns == 0 {
+            if !wait.is_satisfied() {
+                self.ask_for(&each);
+            }
             let answer = self.get_now(turn, &wait);
             return self.answer(turn, client, tag, answer);
         }
@@ -64,7 +69,8 @@ impl Store {
         if let Err(refusal) = self.may_wait(client, tag, bytes) {
             return self.answer(turn, client, tag, Err(refusal));
         }
-        let expected = distinct(&wait.ids);
+        self.disk.restores_due |= wait.waits_for_disk();
+        let expected = each;
         let number = self.gets.push(wait);
         self.note_waiting(client, tag, bytes, deadline, WaitKey::Get(number));
         turn.residence.expect(&expected, true);
@@ -132,7 +138,7 @@ impl Store {
         if let Some(ledger) = self.clients.ledger(client) {
             ledger.pins += pins;
         }
-        objects.iter().filter_map(pin_of).for_each(|pin| self.recency.touch(crate::SlotNumber(pin.handle.slot)));
+        objects.iter().filter_map(pin_of).for_each(|pin| self.touch(crate::SlotNumber(pin.handle.slot)));
         Ok(objects)
     }
 
@@ -164,11 +170,15 @@ impl Store {
 
     /// Sealed or not, for each.
     pub(super) fn present(&self, ids: &[ObjectId]) -> Reply {
-        let sealed = |id: &ObjectId| match self.slots.find(*id).map(|slot| self.slots[slot].state) {
+        Reply::Present(ids.iter().map(|id| self.is_sealed(*id)).collect())
+    }
+
+    /// In memory or on disk.
+    fn is_sealed(&self, id: ObjectId) -> bool {
+        match self.slots.find(id).map(|slot| self.slots[slot].state) {
             Some(State::Sealed | State::Spilling | State::Spilled | State::Restoring) => true,
             None | Some(State::Free | State::Granted | State::Created | State::Doomed) => false,
-        };
-        Reply::Present(ids.iter().map(sealed).collect())
+        }
     }
 
     /// What is under an id, for somebody who doesn't get it.

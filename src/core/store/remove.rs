@@ -1,4 +1,4 @@
-//! Delete, evict, and what departing clients leave behind.
+//! Delete, and what departing clients leave behind.
 
 use alloc::vec::Vec;
 
@@ -7,28 +7,48 @@ use plasmad_wire::ObjectId;
 use super::{Store, Turn};
 use crate::clients::ClientId;
 use crate::effect::{Effect, Refusal, Reply};
-use crate::queue::distinct;
-use crate::residence::{Pinned, Residence};
+use crate::event::RequestTag;
+use crate::queue::{Turned, distinct};
+use crate::residence::Residence;
 use crate::slot::{Move, SlotNumber, State};
 
 impl Store {
-    pub(super) fn delete<R: Residence>(&mut self, turn: &mut Turn<'_, R>, ids: &[ObjectId]) -> Result<Reply, Refusal> {
+    /// What is deleted is gone from here on. It is answered when it can't come back from disk either.
+    pub(super) fn delete<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        tag: RequestTag,
+        ids: &[ObjectId],
+    ) {
         let slots: Vec<SlotNumber> = distinct(ids).into_iter().filter_map(|id| self.slots.find(id)).collect();
         if let Some(slot) = slots.iter().find(|slot| self.slots[**slot].state == State::Created) {
-            return Err(Refusal::NotSealed(self.slots[*slot].id));
+            let refusal = Refusal::NotSealed(self.slots[*slot].id);
+            return self.answer(turn, client, tag, Err(refusal));
         }
+        let mut last_tombstone = None;
         for slot in &slots {
-            turn.residence.doom(*slot);
+            let (id, state) = (self.slots[*slot].id, self.slots[*slot].state);
+            if state.is_readable() {
+                turn.residence.doom(*slot);
+            }
             self.no_longer_sealed(*slot);
+            last_tombstone = self.disk.bury(*slot, id, turn.now).or(last_tombstone);
             self.advance(*slot, Move::Delete);
-            self.doomed.push(*slot);
+            if state.is_readable() {
+                self.doomed.push(*slot);
+            }
         }
-        self.totals.deletes += slots.len() as u64;
+        let count = slots.len() as u32;
+        self.totals.deletes += u64::from(count);
         self.sweep(turn);
-        Ok(Reply::Done(slots.len() as u32))
+        match last_tombstone {
+            Some(last) => self.disk.defer(client, tag, count, last),
+            None => self.answer(turn, client, tag, Ok(Reply::Done(count))),
+        }
     }
 
-    /// Frees the deleted objects nobody pins any more: one scan for all of them.
+    /// Frees the deleted objects nobody pins or writes to disk any more: one scan for all of them.
     pub(super) fn sweep<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
         self.sweep_due = false;
         if self.doomed.is_empty() {
@@ -37,7 +57,8 @@ impl Store {
         self.pinned.clear();
         turn.residence.pinned(&mut self.pinned);
         let doomed = core::mem::take(&mut self.doomed);
-        let (kept, freed): (Vec<_>, Vec<_>) = doomed.into_iter().partition(|slot| self.pinned.contains(*slot));
+        let stays = |slot: &SlotNumber| self.pinned.contains(*slot) || self.disk.is_busy(*slot);
+        let (kept, freed): (Vec<_>, Vec<_>) = doomed.into_iter().partition(stays);
         self.doomed = kept;
         for slot in freed {
             self.advance(slot, Move::LastRelease);
@@ -45,32 +66,14 @@ impl Store {
         }
     }
 
-    pub(super) fn evict<R: Residence>(&mut self, turn: &mut Turn<'_, R>, bytes: u64) -> Reply {
-        self.sweep(turn);
-        self.note_recent(turn);
-        self.pinned.clear();
-        turn.residence.pinned(&mut self.pinned);
-        let (mut freed_bytes, mut dropped) = (0, 0);
-        while freed_bytes < bytes {
-            let Some(window) = self.oldest_unpinned(bytes - freed_bytes) else { break };
-            match turn.residence.retract(&window) {
-                Ok(()) => {
-                    dropped += window.len() as u64;
-                    let before = self.arena.free_bytes();
-                    window.into_iter().for_each(|slot| self.drop_retracted(turn, slot));
-                    freed_bytes += self.arena.free_bytes() - before;
-                }
-                Err(Pinned(slots)) => slots.into_iter().for_each(|slot| {
-                    self.pinned.insert(slot);
-                }),
-            }
-        }
-        Reply::Evicted { asked_bytes: bytes, freed_bytes, dropped }
-    }
-
     /// What clients used by themselves counts as used now.
     pub(super) fn note_recent<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
-        turn.residence.recent(&mut |slot| self.recency.touch(slot));
+        turn.residence.recent(&mut |slot| self.touch(slot));
+    }
+
+    /// An object was used just now.
+    pub(super) fn touch(&mut self, slot: SlotNumber) {
+        [&mut self.recency, &mut self.clean, &mut self.dirty].into_iter().for_each(|order| order.touch(slot));
     }
 
     /// A release that made no request may have freed what somebody waits for.
@@ -79,11 +82,13 @@ impl Store {
         self.room_changed = true;
     }
 
-    /// The least recently used objects that give so many bytes, or all there are; `None` if there is none.
-    fn oldest_unpinned(&self, bytes: u64) -> Option<Vec<SlotNumber>> {
+    /// The least recently used objects that may be dropped and give so many bytes, or all there are; those that are on disk
+    /// too only behind the others. `None` if there is none.
+    pub(super) fn oldest_unpinned(&self, bytes: u64) -> Option<Vec<SlotNumber>> {
         let mut window = Vec::new();
         let mut gained = 0;
-        for slot in self.recency.oldest_first().filter(|slot| !self.pinned.contains(*slot)) {
+        let slots = self.recency.oldest_first().chain(self.clean.oldest_first());
+        for slot in slots.filter(|slot| !self.pinned.contains(*slot)) {
             if gained >= bytes {
                 break;
             }
@@ -93,8 +98,14 @@ impl Store {
         (!window.is_empty()).then_some(window)
     }
 
-    /// An object out of everybody's sight goes for good.
+    /// An object out of everybody's sight goes: for good, or from memory alone if it is on disk.
     pub(super) fn drop_retracted<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber) {
+        if self.disk.home(slot).is_some() {
+            self.delist(slot);
+            self.advance(slot, Move::SpillStart);
+            self.unload(turn, slot);
+            return;
+        }
         self.no_longer_sealed(slot);
         self.totals.evictions += 1;
         self.totals.evicted_bytes += self.arena.reserved_bytes(self.slots[slot].extent);
@@ -109,14 +120,14 @@ impl Store {
         self.room_changed = true;
     }
 
-    fn no_longer_sealed(&mut self, slot: SlotNumber) {
-        let object = &self.slots[slot];
+    /// An object is about to go for good, from memory or from disk.
+    pub(super) fn no_longer_sealed(&mut self, slot: SlotNumber) {
+        let (state, id) = (self.slots[slot].state, self.slots[slot].id);
         self.sealed_count -= 1;
-        if self.config.when_full.may_drop(object.evictable) {
-            self.recency.remove(slot);
-            self.droppable_bytes -= object.extent.bytes;
+        if state == State::Sealed {
+            self.delist(slot);
         }
-        self.gets.vanished(object.id);
+        self.gets.turned(id, if state.is_readable() { Turned::Gone } else { Turned::GoneFromDisk });
     }
 
     pub(super) fn connection_closed<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId) {
@@ -150,6 +161,7 @@ impl Store {
 
     fn drop_waits<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId) {
         self.subscriptions.end(client);
+        self.disk.drop_client(client);
         let Some(ledger) = self.clients.ledger(client) else { return };
         for key in core::mem::take(&mut ledger.waiting).into_values() {
             self.stop_waiting(turn, key);

@@ -31,7 +31,7 @@ impl Store {
         if let Some(stretch) = self.spans.to_populate(&self.arena) {
             self.errand = Some(Errand::Populate(stretch));
             turn.effects.push(Effect::Populate(stretch));
-        } else if self.creates.is_empty()
+        } else if !self.is_short_of_room()
             && let Some(extent) = self.spans.to_give_back(&self.arena)
         {
             self.arena.withdraw(extent);

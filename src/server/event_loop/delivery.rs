@@ -14,6 +14,7 @@ use crate::memory::Errand;
 use crate::server::connection::Phase;
 use crate::server::report::{Surroundings, document};
 use crate::server::{dispatch, refusals, subscriptions};
+use crate::spill::Disk;
 
 impl Engine {
     /// Performs what the core decided, in its order.
@@ -33,7 +34,8 @@ impl Engine {
                         continue;
                     }
                     let stats = |snapshot: &_| self.stats(snapshot);
-                    let response = dispatch::response(reply, &self.clients, &self.clock, stats);
+                    let path_of = |file| self.disk().path(file);
+                    let response = dispatch::response(reply, &self.clients, stats, path_of);
                     self.answer(key, tag.kind, tag.number, false, response);
                 }
                 Effect::Expel { client, why } => {
@@ -43,6 +45,9 @@ impl Engine {
                 }
                 Effect::Populate(stretch) => self.errands.send(Errand::Populate(stretch)),
                 Effect::GiveBack(extent) => self.errands.send(Errand::GiveBack(extent)),
+                Effect::Write(batch) => self.disk().write(batch),
+                Effect::Restore(restore) => self.disk().restore(restore),
+                Effect::RemoveFile(file) => self.disk().remove(file),
                 Effect::Forget { client } => {
                     if let Some(process) = self.clients.remove(client).and_then(|client| client.process) {
                         let _ = self.poll.registry().deregister(&mut SourceFd(&process.as_raw_fd()));
@@ -53,6 +58,11 @@ impl Engine {
         self.effects = effects;
     }
 
+    /// Where the core asks for something of a disk, it was given one.
+    fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("the core knows whether there is a disk")
+    }
+
     pub(super) fn stats(&self, snapshot: &plasmad_core::stats::Snapshot) -> Vec<u8> {
         let present_bytes = self.memory.present_bytes().unwrap_or(0);
         let (page_bytes, huge_bytes) = match self.config.huge_pages {
@@ -61,7 +71,8 @@ impl Engine {
         };
         let around = Surroundings {
             socket: &self.config.socket,
-            uptime_seconds: self.clock.now() as f64 / 1e9,
+            uptime_seconds: self.clock.uptime_seconds(),
+            disk: self.disk.as_ref().map(Disk::figures),
             keeper_pid: self.keeper_pid,
             present_bytes,
             page_bytes,

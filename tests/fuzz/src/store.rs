@@ -84,6 +84,7 @@ impl World {
             hash_seed: [1, 2],
             when_full,
             upkeep: Upkeep::NONE,
+            spill: None,
         };
         Self {
             store: Store::new(config),
@@ -379,6 +380,7 @@ impl World {
             Effect::Reply { client, tag, reply } => (client, tag, reply),
             Effect::Expel { client, .. } => return self.expelled.push(client),
             Effect::Forget { .. } | Effect::Populate(_) | Effect::GiveBack(_) => return,
+            Effect::Write(_) | Effect::Restore(_) | Effect::RemoveFile(_) => return,
         };
         assert!(self.open.remove(&(client, tag.number)).is_some(), "an answer too many: {reply:?}");
         let name = match reply {

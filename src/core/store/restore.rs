@@ -1,0 +1,303 @@
+//! Objects that come back from disk, for gets.
+//!
+//! Only a get whose objects are all there, in memory or on disk, has anything fetched: what others wait for may never
+//! come. Such a get is *admitted* when its objects fit beside what is pinned, unsealed, and held for those admitted before.
+//! From then on what it needs stays in memory as if pinned, until all is there and it pins it, so two gets can't take
+//! each other's objects away again and again. It waits for memory before any create does, and never in their line.
+//!
+//! **No hold and wait.** Held objects belong to nobody: when an admitted get finds no way to room for one more of them, it
+//! is *parked*, its objects may go, for creates too, and it is looked at again when something changes. After that gets are
+//! admitted one by one, oldest first, until one is served. So of a get and a create that both need what the other takes,
+//! one is served first and then the other.
+
+use alloc::vec::Vec;
+
+use plasmad_wire::{Extent, ObjectId};
+
+use super::{Store, Turn};
+use crate::disk::{ReadOutcome, Restore};
+use crate::effect::{Effect, Refusal};
+use crate::queue::{Turned, WaitKey, distinct};
+use crate::residence::Residence;
+use crate::slot::{Move, SlotNumber, State};
+use crate::spill::Reading;
+
+impl Store {
+    /// A get doesn't wait; what it wants of the disk comes into memory all the same, if there is room.
+    pub(super) fn ask_for(&mut self, ids: &[ObjectId]) {
+        for id in ids {
+            let Some(slot) = self.slots.find(*id).filter(|slot| self.slots[*slot].state == State::Spilled) else {
+                continue;
+            };
+            self.disk.asked.insert(slot);
+            self.disk.restores_due = true;
+            self.need(slot);
+        }
+    }
+
+    /// Begins as many restores as may run at a time. After a change of room, everybody is looked at anew.
+    pub(super) fn serve_restores<R: Residence>(&mut self, turn: &mut Turn<'_, R>, room_changed: bool) {
+        if room_changed {
+            self.disk.parked.clear();
+        }
+        for _ in 0..PARKED_MAX {
+            (self.disk.restores_due, self.disk.is_short) = (false, false);
+            self.admit(turn);
+            match self.start_restores(turn) {
+                Some(hopeless) => self.park(hopeless),
+                // Making room reads rings, so somebody may have come to wait for the disk.
+                None if self.disk.restores_due => {}
+                None => return,
+            }
+        }
+    }
+
+    /// A restore is done, or failed.
+    pub(super) fn restored<R: Residence>(&mut self, turn: &mut Turn<'_, R>, number: u64, outcome: ReadOutcome) {
+        let Reading { slot, place } = self.disk.reads.remove(&number).expect("a restore that is done was begun");
+        let (extent, id) = (self.slots[slot].extent, self.slots[slot].id);
+        let bytes = self.arena.reserved_bytes(extent);
+        self.disk.files.end_read(place.file);
+        self.disk.reading_bytes -= bytes;
+        self.disk.set_idle(slot);
+        self.disk.restores_due = true;
+        if self.slots[slot].state == State::Doomed {
+            self.advance(slot, Move::LastRelease);
+            return self.take_back_extent(extent);
+        }
+        match outcome {
+            ReadOutcome::Read => {
+                self.advance(slot, Move::RestoreDone);
+                turn.residence.publish(slot, &self.slots[slot].record());
+                self.enlist(slot);
+                self.totals.restores += 1;
+                self.totals.restored_bytes += bytes;
+                for number in self.gets.turned(id, Turned::Restored) {
+                    self.answer_get(turn, number, false);
+                }
+            }
+            ReadOutcome::Failed => {
+                self.back_to_disk(slot, extent);
+                self.refuse_gets(turn, id, &Refusal::RestoreFailed(id));
+            }
+            ReadOutcome::Lost => {
+                self.back_to_disk(slot, extent);
+                self.lose(turn, slot);
+            }
+        }
+    }
+
+    /// What lies on disk for an object isn't what was written.
+    pub(super) fn lose_record<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber) {
+        match self.slots[slot].state {
+            State::Spilled => self.lose(turn, slot),
+            // In memory it is whole, and has to be written once more.
+            State::Sealed => {
+                self.delist(slot);
+                self.disk.unsettle(slot);
+                self.disk.doubt(slot);
+                self.enlist(slot);
+            }
+            // A restore is on its way, and will find out.
+            State::Restoring => {}
+            State::Free | State::Granted | State::Created | State::Spilling | State::Doomed => {
+                unreachable!("what has a record is on disk, or clean")
+            }
+        }
+    }
+
+    /// What gets that were admitted need stays as if pinned.
+    pub(super) fn hold(&mut self) {
+        for number in &self.disk.admitted {
+            let Some(wait) = self.gets.wait(*number) else { continue };
+            let readable = wait.ids.iter().filter_map(|id| self.slots.find_readable(*id));
+            readable.for_each(|slot| _ = self.pinned.insert(slot));
+        }
+    }
+
+    /// Admits gets whose objects fit, oldest first.
+    fn admit<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        let waiting = self.gets.waiting_for_disk();
+        let before = self.disk.admitted.len();
+        self.disk.admitted.retain(|number| waiting.contains(number));
+        if self.disk.admitted.len() < before {
+            self.disk.parked.clear();
+            self.disk.one_by_one = false;
+        }
+        let (admitted, parked) = (&self.disk.admitted, &self.disk.parked);
+        let new = waiting.iter().copied().filter(|number| !admitted.contains(number) && !parked.contains(number));
+        let new: Vec<u64> = new.collect();
+        if new.is_empty() {
+            return;
+        }
+        self.pinned.clear();
+        turn.residence.pinned(&mut self.pinned);
+        let pinned = self.pinned.members().iter().map(|slot| self.slots.claimed_bytes(*slot)).sum::<u64>();
+        let held = self.disk.admitted.iter().map(|number| self.bytes_of(*number)).sum::<u64>();
+        let mut budget = self.config.capacity_bytes.saturating_sub(pinned + self.unsealed_bytes + held);
+        for number in new {
+            let bytes = self.bytes_of(number);
+            let is_next = !self.disk.one_by_one || self.disk.admitted.is_empty();
+            if bytes > budget || !is_next {
+                self.disk.parked.insert(number);
+                continue;
+            }
+            budget -= bytes;
+            self.disk.admitted.insert(number);
+            self.need_all(number);
+        }
+    }
+
+    /// What a get's objects take that are not pinned already.
+    fn bytes_of(&self, number: u64) -> u64 {
+        let ids = self.gets.wait(number).map_or_else(Vec::new, |wait| distinct(&wait.ids));
+        let slots = ids.iter().filter_map(|id| self.slots.find(*id)).filter(|slot| !self.pinned.contains(*slot));
+        slots
+            .map(|slot| self.arena.reserved_bytes(Extent { bytes: self.bytes_in_memory(slot), ..Extent::default() }))
+            .sum()
+    }
+
+    /// What an object takes of memory when it is there, rounding aside.
+    fn bytes_in_memory(&self, slot: SlotNumber) -> u64 {
+        self.slots[slot].data_bytes + u64::from(self.slots[slot].metadata_bytes)
+    }
+
+    fn need_all(&mut self, number: u64) {
+        let ids = self.gets.wait(number).map_or_else(Vec::new, |wait| distinct(&wait.ids));
+        let slots: Vec<SlotNumber> = ids.iter().filter_map(|id| self.slots.find(*id)).collect();
+        slots.into_iter().for_each(|slot| self.need(slot));
+    }
+
+    fn need(&mut self, slot: SlotNumber) {
+        let Some(home) = self.disk.home(slot).filter(|_| self.slots[slot].state == State::Spilled) else { return };
+        self.disk.needed.insert((home.place.file, home.place.offset), self.slots.handle(slot));
+    }
+
+    /// The next object in the order of the disk that somebody still needs, from where the last one was.
+    fn next_needed(&mut self) -> Option<SlotNumber> {
+        loop {
+            let ahead = self.disk.needed.range(self.disk.head..).next();
+            let (place, handle) = ahead.or_else(|| self.disk.needed.first_key_value())?;
+            let (place, handle) = (*place, *handle);
+            let slot = self.slots.resolve(handle).filter(|slot| self.slots[*slot].state == State::Spilled);
+            if let Some(slot) = slot.filter(|slot| self.disk.asked.contains(slot) || self.is_admitted(*slot)) {
+                self.disk.head = place;
+                return Some(slot);
+            }
+            self.disk.needed.remove(&place);
+            self.disk.asked.remove(&SlotNumber(handle.slot));
+        }
+    }
+
+    fn is_admitted(&self, slot: SlotNumber) -> bool {
+        let waits = self.gets.waiting_for(self.slots[slot].id);
+        waits.iter().any(|number| self.disk.admitted.contains(number))
+    }
+
+    /// Begins restores; the one for which there is no room and no way to it, if that ends it.
+    fn start_restores<R: Residence>(&mut self, turn: &mut Turn<'_, R>) -> Option<SlotNumber> {
+        while self.disk.reads.len() < READS_MAX && self.disk.reading_bytes < READING_BYTES_MAX {
+            let slot = self.next_needed()?;
+            match self.room_for_restore(turn, self.bytes_in_memory(slot)) {
+                Room::Found(extent) => self.start_restore(turn, slot, extent),
+                Room::Coming => {
+                    self.disk.is_short = true;
+                    return None;
+                }
+                Room::Hopeless => return Some(slot),
+            }
+        }
+        None
+    }
+
+    fn start_restore<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber, into: Extent) {
+        let home = self.disk.home(slot).expect("what is spilled is on disk");
+        self.disk.needed.remove(&self.disk.head);
+        self.disk.asked.remove(&slot);
+        self.slots.restore_into(slot, into);
+        self.disk.set_busy(slot);
+        self.disk.files.begin_read(home.place.file);
+        self.disk.reading_bytes += self.arena.reserved_bytes(into);
+        let number = self.disk.restore_number();
+        self.disk.reads.insert(number, Reading { slot, place: home.place });
+        let record = self.disk_record(slot, home.sequence);
+        turn.effects.push(Effect::Restore(Restore { number, place: home.place, record, into }));
+    }
+
+    fn room_for_restore<R: Residence>(&mut self, turn: &mut Turn<'_, R>, bytes: u64) -> Room {
+        let mut found = self.arena.allocate(bytes);
+        if found.is_none() && self.take_back_all(turn) {
+            found = self.arena.allocate(bytes);
+        }
+        if found.is_none() && self.disk.room.is_none() {
+            found = self.drop_for(turn, &[bytes]).and_then(|extents| extents.first().copied());
+        }
+        match found {
+            Some(extent) => Room::Found(extent),
+            None if self.disk.room.is_some() || self.is_giving_back(turn.now) => Room::Coming,
+            None if self.order_room(turn, &[bytes]) => Room::Coming,
+            None => Room::Hopeless,
+        }
+    }
+
+    /// Whoever needs this object waits until something changes, and so do those that were admitted behind the oldest of
+    /// the others.
+    fn park(&mut self, slot: SlotNumber) {
+        self.disk.asked.remove(&slot);
+        let waits = self.gets.waiting_for(self.slots[slot].id);
+        let (parked, others): (Vec<u64>, Vec<u64>) =
+            self.disk.admitted.iter().partition(|number| waits.contains(number));
+        self.disk.parked.extend(parked);
+        self.disk.one_by_one = true;
+        self.disk.admitted = others.into_iter().take(1).collect();
+    }
+
+    /// The object stays where it was.
+    fn back_to_disk(&mut self, slot: SlotNumber, extent: Extent) {
+        self.totals.disk_errors += 1;
+        self.advance(slot, Move::RestoreFailed);
+        self.take_back_extent(extent);
+    }
+
+    fn take_back_extent(&mut self, extent: Extent) {
+        self.arena.free(extent);
+        self.room_changed = true;
+    }
+
+    /// An object on disk is gone for good.
+    fn lose<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber) {
+        let id = self.slots[slot].id;
+        self.refuse_gets(turn, id, &Refusal::Lost(id));
+        self.no_longer_sealed(slot);
+        self.disk.bury(slot, id, turn.now);
+        self.advance(slot, Move::Delete);
+        self.totals.lost += 1;
+    }
+
+    /// Gets that lack nothing but what is on disk, and can't have this.
+    fn refuse_gets<R: Residence>(&mut self, turn: &mut Turn<'_, R>, id: ObjectId, refusal: &Refusal) {
+        let waits = self.gets.waiting_for(id).iter();
+        let waits: Vec<u64> = waits.copied().filter(|number| self.gets.waiting_for_disk().contains(number)).collect();
+        for number in waits {
+            if let Some((client, tag)) = self.stop_waiting(turn, WaitKey::Get(number)) {
+                self.answer(turn, client, tag, Err(refusal.clone()));
+            }
+        }
+    }
+}
+
+/// Where a restore's memory is.
+enum Room {
+    /// Here.
+    Found(Extent),
+    /// Something that is under way makes it.
+    Coming,
+    /// Nowhere, as things are.
+    Hopeless,
+}
+
+/// How many restores run at a time, and how much memory they take; one may take more.
+const READS_MAX: usize = 16;
+const READING_BYTES_MAX: u64 = 64 << 20;
+/// How often in one event somebody is parked, or looked at anew; the rest has to wait for the next one.
+const PARKED_MAX: usize = 8;

@@ -1,0 +1,191 @@
+//! Room for whoever is next in line: a restore before all creates, else the first create.
+//!
+//! What has to leave memory for it is chosen once, all or nothing, and written batch by batch; who is next is looked at
+//! again when that is done. While it goes on nobody else's needs choose anything, so two never take from each other. A
+//! create that can't be served by any choice spills nothing.
+
+use alloc::vec::Vec;
+
+use super::spill::List;
+use super::{Store, Turn};
+use crate::clients::ClientId;
+use crate::disk::{BLOCK_BYTES, record_bytes};
+use crate::effect::Reply;
+use crate::event::RequestTag;
+use crate::eviction::{Plan, plan};
+use crate::residence::{Pinned, Residence};
+use crate::slot::{SlotNumber, State};
+use crate::spill::{Cargo, Draft, Evicting, Order};
+
+impl Store {
+    /// The first create in line gets what it needs, in time, if anything can.
+    pub(super) fn make_room_for_first<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        let due = core::mem::take(&mut self.disk.room_due);
+        if !due || self.disk.room.is_some() || self.disk.is_short {
+            return;
+        }
+        let Some((_, wait)) = self.creates.first() else { return };
+        let sizes: Vec<u64> = wait.objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).collect();
+        self.order_room(turn, &sizes);
+    }
+
+    /// Chooses what has to leave memory so that extents of these sizes fit. `false`: nothing would make them fit.
+    pub(super) fn order_room<R: Residence>(&mut self, turn: &mut Turn<'_, R>, sizes: &[u64]) -> bool {
+        if !self.disk.may_write() {
+            return false;
+        }
+        self.scan(turn);
+        let leaving = self.disk.carried().filter_map(|carried| match carried.cargo {
+            Cargo::Spilled(slot, _) => Some(slot).filter(|slot| self.slots[*slot].state == State::Spilling),
+            Cargo::Moved(..) | Cargo::Tombstone | Cargo::MovedTombstone(_) => None,
+        });
+        let slots = leaving.chain(self.recency.oldest_first()).chain(self.clean.oldest_first());
+        let slots = slots.chain(self.dirty.oldest_first()).filter(|slot| !self.pinned.contains(*slot));
+        let candidates = slots.map(|slot| (slot, self.slots[slot].extent));
+        let Plan::Drop(victims) = plan(&self.arena, sizes, candidates) else { return false };
+        let is_leaving = victims.iter().any(|slot| self.slots[*slot].state == State::Spilling);
+        let is_dirty =
+            |slot: &SlotNumber| self.slots[*slot].state == State::Sealed && self.list_of(*slot) == List::Dirty;
+        let dirty: Vec<SlotNumber> = victims.into_iter().filter(is_dirty).collect();
+        if dirty.is_empty() {
+            return is_leaving;
+        }
+        let record = |slot: &SlotNumber| {
+            let object = &self.slots[*slot];
+            // Large ones start on a block.
+            record_bytes(object.data_bytes, object.metadata_bytes).next_multiple_of(BLOCK_BYTES)
+        };
+        let fits_disk = dirty.iter().map(record).sum::<u64>() <= self.disk.room_bytes(false);
+        if !fits_disk {
+            return false;
+        }
+        let todo = dirty.iter().map(|slot| self.slots.handle(*slot)).collect();
+        self.disk.room = Some(Order { number: self.disk.order_number(), todo, in_flight: 0 });
+        true
+    }
+
+    /// Objects that somebody waits for to go.
+    pub(super) fn draft_ordered(&mut self, draft: &mut Draft) {
+        if let Some(mut order) = self.disk.room.take() {
+            self.draft_order(draft, &mut order);
+            self.disk.room = Some(order);
+        }
+        let mut evicting = core::mem::take(&mut self.disk.evicting);
+        evicting.values_mut().for_each(|it| self.draft_order(draft, &mut it.order));
+        self.disk.evicting = evicting;
+    }
+
+    fn draft_order(&mut self, draft: &mut Draft, order: &mut Order) {
+        while let Some(handle) = order.todo.front().copied() {
+            if let Some(slot) = self.is_dirty(handle) {
+                if !self.draft_object(draft, slot, Some(order.number)) {
+                    // The disk is full, unless only the batch is.
+                    if draft.is_empty() {
+                        order.todo.clear();
+                    }
+                    return;
+                }
+                order.in_flight += 1;
+            }
+            order.todo.pop_front();
+        }
+    }
+
+    /// An object of an order has left memory and given so much; with 0 it stayed, or went by itself.
+    pub(super) fn order_went(&mut self, number: Option<u64>, bytes: u64) {
+        let Some(number) = number else { return };
+        if let Some(order) = self.disk.room.as_mut().filter(|order| order.number == number) {
+            order.in_flight -= 1;
+        }
+        if let Some(evicting) = self.disk.evicting.get_mut(&number) {
+            evicting.order.in_flight -= 1;
+            evicting.freed_bytes += bytes;
+            evicting.spilled += u64::from(bytes > 0);
+        }
+    }
+
+    /// Nothing can be written for a while: nobody is to wait for that.
+    pub(super) fn abandon_orders(&mut self) {
+        self.disk.room = None;
+        self.disk.evicting.values_mut().for_each(|it| it.order.todo.clear());
+    }
+
+    /// Orders of which nothing is left.
+    pub(super) fn finish_orders<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        if self.disk.room.as_ref().is_some_and(Order::is_done) {
+            self.disk.room = None;
+            // Who it was for is looked at again.
+            (self.room_changed, self.disk.restores_due) = (true, true);
+        }
+        let done = |it: &Evicting| it.order.is_done() || !it.is_heard;
+        let done: Vec<u64> = self.disk.evicting.iter().filter(|(_, it)| done(it)).map(|(number, _)| *number).collect();
+        for number in done {
+            let Some(evicting) = self.disk.evicting.remove(&number) else { continue };
+            if evicting.is_heard {
+                self.answer(turn, evicting.client, evicting.tag, Ok(evicted(&evicting)));
+            }
+        }
+    }
+
+    /// Frees so much memory, if that can be: what may be dropped at once, what has to be written in time.
+    pub(super) fn evict<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        tag: RequestTag,
+        bytes: u64,
+    ) {
+        self.sweep(turn);
+        self.scan(turn);
+        let order = Order { number: self.disk.order_number(), todo: Default::default(), in_flight: 0 };
+        let (freed_bytes, dropped, spilled, is_heard) = (0, 0, 0, true);
+        let mut evicting = Evicting { order, client, tag, is_heard, asked_bytes: bytes, freed_bytes, dropped, spilled };
+        while evicting.freed_bytes < bytes {
+            let Some(window) = self.oldest_unpinned(bytes - evicting.freed_bytes) else { break };
+            match turn.residence.retract(&window) {
+                Ok(()) => window.into_iter().for_each(|slot| {
+                    let is_clean = self.list_of(slot) == List::Clean;
+                    evicting.dropped += u64::from(!is_clean);
+                    evicting.spilled += u64::from(is_clean);
+                    let before = self.arena.free_bytes();
+                    self.drop_retracted(turn, slot);
+                    evicting.freed_bytes += self.arena.free_bytes() - before;
+                }),
+                Err(Pinned(slots)) => slots.into_iter().for_each(|slot| {
+                    self.pinned.insert(slot);
+                }),
+            }
+        }
+        if self.disk.may_write() {
+            let mut left = bytes.saturating_sub(evicting.freed_bytes);
+            for slot in self.dirty.oldest_first().filter(|slot| !self.pinned.contains(*slot)) {
+                if left == 0 {
+                    break;
+                }
+                left = left.saturating_sub(self.arena.reserved_bytes(self.slots[slot].extent));
+                evicting.order.todo.push_back(self.slots.handle(slot));
+            }
+        }
+        if evicting.order.is_done() {
+            return self.answer(turn, client, tag, Ok(evicted(&evicting)));
+        }
+        self.disk.evicting.insert(evicting.order.number, evicting);
+    }
+
+    /// Somebody takes back what is done already and only waits for the disk: it is answered as things are.
+    pub(super) fn answer_early<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, number: u64) {
+        for (client, tag, count) in self.disk.take_deferred_of(client, number) {
+            self.answer(turn, client, tag, Ok(Reply::Done(count)));
+        }
+        let its = |it: &&mut Evicting| it.is_heard && (it.client, it.tag.number) == (client, number);
+        let Some(evicting) = self.disk.evicting.values_mut().find(its) else { return };
+        evicting.is_heard = false;
+        let (tag, reply) = (evicting.tag, evicted(evicting));
+        self.answer(turn, client, tag, Ok(reply));
+    }
+}
+
+fn evicted(evicting: &Evicting) -> Reply {
+    let Evicting { asked_bytes, freed_bytes, dropped, spilled, .. } = *evicting;
+    Reply::Evicted { asked_bytes, freed_bytes, dropped, spilled }
+}

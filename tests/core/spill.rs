@@ -1,0 +1,514 @@
+//! Objects on disk.
+
+use plasmad_core::disk::{
+    BLOCK_BYTES, Batch, DiskPlace, DiskRecord, FileNumber, ReadOutcome, Restore, Source, SpillConfig, WriteOutcome,
+    record_bytes,
+};
+use plasmad_core::effect::Got;
+use plasmad_core::event::Wanted;
+use plasmad_core::{Config, Effect, Event, Refusal, Reply, Upkeep, Verb, WhenFull};
+use plasmad_wire::limits::FOREVER;
+use plasmad_wire::value::{GetStatus, ObjectState};
+use plasmad_wire::{Change, ChangeKind, Format};
+
+use super::{Fixture, name, replies, wanted};
+
+/// A store with a disk that does what the test says.
+struct Spilling {
+    store: Fixture,
+    writes: Vec<Batch>,
+    restores: Vec<Restore>,
+    removed: Vec<u32>,
+}
+
+impl Spilling {
+    fn new(capacity_bytes: u64) -> Self {
+        Self::with_room(capacity_bytes, 1 << 30)
+    }
+
+    fn with_room(capacity_bytes: u64, max_bytes: u64) -> Self {
+        let spill = Some(SpillConfig { max_bytes, next_file: FileNumber(7), next_sequence: 100 });
+        let (when_full, upkeep) = (WhenFull::Spill, Upkeep::NONE);
+        let config = Config { capacity_bytes, slots_max: 100, hash_seed: [1, 2], when_full, upkeep, spill };
+        Self { store: Fixture::with(config), writes: vec![], restores: vec![], removed: vec![] }
+    }
+
+    fn happens(&mut self, event: Event) -> Vec<(u64, u64, Reply)> {
+        let effects = self.store.happens(event);
+        for effect in &effects {
+            match effect {
+                Effect::Write(batch) => self.writes.push(batch.clone()),
+                Effect::Restore(restore) => self.restores.push(*restore),
+                Effect::RemoveFile(file) => self.removed.push(file.0),
+                _ => {}
+            }
+        }
+        replies(effects)
+    }
+
+    fn asks(&mut self, client: u64, number: u64, verb: Verb) -> Vec<(u64, u64, Reply)> {
+        let tag = plasmad_core::RequestTag { number, kind: 0, silent: false };
+        self.happens(Event::Asked { client: plasmad_core::ClientId(client), tag, verb })
+    }
+
+    fn ticks_at(&mut self, now: u64) -> Vec<(u64, u64, Reply)> {
+        self.store.now = now;
+        self.happens(Event::Tick)
+    }
+
+    /// Client 1 puts an object that is to be kept.
+    fn put(&mut self, id: u8, bytes: u64) {
+        assert_eq!(self.put_waiting(1, id, bytes, 0), [(1, 1, Reply::Done(1))]);
+    }
+
+    fn put_waiting(&mut self, number: u64, id: u8, bytes: u64, timeout_ns: u64) -> Vec<(u64, u64, Reply)> {
+        let payload = plasmad_core::event::Payload { data: vec![0; bytes as usize], metadata: Vec::new() };
+        let object = Wanted { evictable: false, payload: Some(payload), ..wanted(id, bytes) };
+        self.asks(1, number, Verb::Create { timeout_ns, objects: vec![object] })
+    }
+
+    fn delete(&mut self, number: u64, id: u8) -> Vec<(u64, u64, Reply)> {
+        self.asks(1, number, Verb::Delete { ids: vec![name(id)] })
+    }
+
+    fn get(&mut self, number: u64, ids: &[u8], timeout_ns: u64) -> Vec<(u64, u64, Reply)> {
+        let ids = ids.iter().map(|id| name(*id)).collect();
+        self.asks(2, number, Verb::Get { timeout_ns, partial: false, ids })
+    }
+
+    /// The oldest batch is done.
+    fn written(&mut self, outcome: WriteOutcome) -> Vec<(u64, u64, Reply)> {
+        let batch = self.writes.remove(0);
+        self.happens(Event::Written { batch: batch.number, outcome })
+    }
+
+    /// The oldest restore is done.
+    fn restored(&mut self, outcome: ReadOutcome) -> Vec<(u64, u64, Reply)> {
+        let restore = self.restores.remove(0);
+        self.happens(Event::Restored { restore: restore.number, outcome })
+    }
+
+    /// All that is asked of the disk is done, until it is asked nothing more; the answers.
+    fn disk_works(&mut self) -> Vec<(u64, u64, Reply)> {
+        let mut heard = Vec::new();
+        while !self.writes.is_empty() || !self.restores.is_empty() {
+            match self.writes.is_empty() {
+                false => heard.extend(self.written(WriteOutcome::Written)),
+                true => heard.extend(self.restored(ReadOutcome::Read)),
+            }
+        }
+        heard
+    }
+
+    /// Objects that the next batch carries.
+    fn carried(&self) -> Vec<u8> {
+        self.writes.first().map_or_else(Vec::new, ids_in)
+    }
+
+    fn state(&mut self, id: u8) -> Option<ObjectState> {
+        match &self.asks(3, 97, Verb::Stat { id: name(id) })[..] {
+            [(_, _, Reply::Described(object))] => Some(object.state),
+            [(_, _, Reply::Refused(Refusal::NotFound(_)))] => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn stats(&mut self) -> plasmad_core::stats::Snapshot {
+        self.store.stats()
+    }
+}
+
+fn ids_in(batch: &Batch) -> Vec<u8> {
+    let objects = batch.records.iter().filter(|(record, _)| !record.tombstone);
+    objects.map(|(record, _)| (1..100).find(|id| name(*id) == record.id).expect("a known id")).collect()
+}
+
+fn pinned(replies: &[(u64, u64, Reply)]) -> usize {
+    match replies {
+        [(_, _, Reply::Got { objects, timed_out: false })] => {
+            objects.iter().filter(|got| matches!(got, Got::Pinned(..))).count()
+        }
+        other => panic!("nothing pinned: {other:?}"),
+    }
+}
+
+#[test]
+fn objects_go_to_disk_before_memory_is_full_the_least_recently_used_first() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=8).for_each(|id| disk.put(id, UNIT));
+    assert!(disk.carried().is_empty());
+    disk.get(5, &[1], 0);
+    disk.put(9, UNIT);
+    // One tenth is free, three are aimed at.
+    assert_eq!(disk.carried(), [2, 3]);
+    assert_eq!(disk.state(2), Some(ObjectState::Spilling));
+    let batch = disk.writes[0].clone();
+    assert_eq!((batch.file, batch.offset, batch.records[0].0.sequence), (FileNumber(7), 0, 100));
+    disk.disk_works();
+    assert_eq!((disk.state(2), disk.state(3), disk.state(4)), (ON_DISK, ON_DISK, Some(ObjectState::Sealed)));
+    let stats = disk.stats();
+    assert_eq!((stats.sealed, stats.spilled, stats.used_bytes), (7, 2, 7 * UNIT));
+    assert_eq!((stats.totals.spills, stats.totals.spilled_bytes), (2, 2 * UNIT));
+    let live = 2 * record_bytes(UNIT, 0);
+    assert_eq!((stats.disk_files, stats.disk_live_bytes, stats.disk_dead_bytes), (1, live, 2 * BLOCK_BYTES - live));
+}
+
+#[test]
+fn an_object_that_is_being_written_can_be_read_and_stays_when_it_is_pinned() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    assert_eq!(disk.carried(), [1, 2]);
+    assert_eq!(pinned(&disk.get(5, &[1], 0)), 1);
+    disk.disk_works();
+    assert_eq!((disk.state(1), disk.state(2)), (Some(ObjectState::Sealed), ON_DISK));
+    // It is clean: when it is let go, it goes without a write.
+    disk.happens(Event::ClientGone { client: plasmad_core::ClientId(2) });
+    let evicted = disk.asks(1, 6, Verb::Evict { bytes: 1 });
+    let expected = Reply::Evicted { asked_bytes: 1, freed_bytes: UNIT, dropped: 0, spilled: 1 };
+    assert_eq!((evicted, disk.writes.len()), (vec![(1, 6, expected)], 0));
+    assert_eq!(disk.state(1), ON_DISK);
+}
+
+#[test]
+fn an_object_on_disk_is_sealed_for_all_who_ask() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    assert_eq!(disk.state(1), ON_DISK);
+    let ids = vec![name(1), name(77)];
+    assert_eq!(disk.asks(1, 5, Verb::Contains { ids: ids.clone() }), [(1, 5, Reply::Present(vec![true, false]))]);
+    let waits = Verb::Wait { timeout_ns: FOREVER, count: 1, ids };
+    assert_eq!(disk.asks(1, 6, waits), [(1, 6, Reply::Present(vec![true, false]))]);
+    let [(_, _, Reply::Described(object))] = &disk.asks(1, 7, Verb::Stat { id: name(1) })[..] else { panic!() };
+    assert_eq!(object.extent, None);
+    assert_eq!(object.place.map(|place| (place.file, place.offset)), Some((FileNumber(7), 0)));
+    let refused = disk.put_waiting(8, 1, 64, 0);
+    assert_eq!(refused, [(1, 8, Reply::Refused(Refusal::Exists(name(1))))]);
+}
+
+#[test]
+fn a_create_that_finds_no_room_waits_until_others_are_on_disk() {
+    let mut disk = Spilling::new(16 * UNIT);
+    (1..=3).for_each(|id| disk.put(id, 5 * UNIT));
+    disk.written(WriteOutcome::Failed);
+    let first_retry = disk.store.store.next_deadline().expect("it is tried again");
+    // While nothing can be written, it waits.
+    assert_eq!(disk.put_waiting(10, 4, 9 * UNIT, FOREVER), []);
+    assert!(disk.writes.is_empty());
+    assert_eq!(disk.ticks_at(first_retry), []);
+    let mut chosen = disk.carried();
+    chosen.sort_unstable();
+    assert_eq!(chosen, [1, 2]);
+    assert_eq!(disk.disk_works(), [(1, 10, Reply::Done(1))]);
+    assert_eq!((disk.state(4), disk.state(1)), (Some(ObjectState::Sealed), ON_DISK));
+}
+
+#[test]
+fn a_create_that_can_not_be_served_spills_nothing() {
+    let mut disk = Spilling::with_room(16 * UNIT, 0);
+    (1..=3).for_each(|id| disk.put(id, 5 * UNIT));
+    assert_eq!(disk.put_waiting(10, 4, 9 * UNIT, 100), []);
+    assert!(disk.writes.is_empty(), "there is no room on disk");
+    let answers = disk.ticks_at(100);
+    let [(1, 10, Reply::Refused(Refusal::Full(shortage)))] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((shortage.asked, shortage.free), (9 * UNIT, UNIT));
+
+    let mut disk = Spilling::new(16 * UNIT);
+    disk.put(1, 6 * UNIT);
+    disk.put(2, 6 * UNIT);
+    assert_eq!(pinned(&disk.get(5, &[1, 2], 0)), 2);
+    assert_eq!(disk.put_waiting(10, 4, 9 * UNIT, 100), []);
+    assert!(disk.writes.is_empty(), "what could leave memory is not enough");
+}
+
+#[test]
+fn a_get_brings_objects_back_and_pins_none_until_all_are_there() {
+    let mut disk = Spilling::new(20 * UNIT);
+    (1..=18).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    assert_eq!((disk.state(1), disk.state(2)), (ON_DISK, ON_DISK));
+    assert_eq!(disk.get(5, &[2, 1, 18], FOREVER), []);
+    // Both at once, in the order of the disk.
+    assert_eq!(disk.restores.iter().map(|it| it.place.offset).collect::<Vec<_>>(), [0, record_bytes(UNIT, 0)]);
+    assert_eq!(disk.state(1), Some(ObjectState::Restoring));
+    assert_eq!(disk.restored(ReadOutcome::Read), []);
+    assert_eq!(disk.stats().pinned_bytes, 0);
+    assert_eq!(pinned(&disk.restored(ReadOutcome::Read)), 3);
+    let stats = disk.stats();
+    assert_eq!((stats.totals.restores, stats.totals.restored_bytes, stats.spilled), (2, 2 * UNIT, 1));
+}
+
+#[test]
+fn a_get_that_does_not_wait_brings_objects_back_for_the_next_one() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    let answer = disk.get(5, &[1], 0);
+    let objects = vec![Got::Not(GetStatus::Restoring)];
+    assert_eq!(answer, [(2, 5, Reply::Got { timed_out: true, objects })]);
+    disk.disk_works();
+    assert_eq!(pinned(&disk.get(6, &[1], 0)), 1);
+}
+
+#[test]
+fn nothing_is_fetched_for_a_get_that_waits_for_what_nobody_makes() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    assert_eq!(disk.get(5, &[1, 50], FOREVER), []);
+    assert!(disk.restores.is_empty());
+    disk.put(50, 64);
+    assert_eq!(disk.restores.len(), 1);
+    assert_eq!(pinned(&disk.disk_works()), 2);
+}
+
+#[test]
+fn a_restore_goes_before_creates_that_wait() {
+    let mut disk = Spilling::new(16 * UNIT);
+    disk.put(1, 4 * UNIT);
+    assert_eq!(disk.asks(1, 5, Verb::Evict { bytes: 1 }), []);
+    let evicted = Reply::Evicted { asked_bytes: 1, freed_bytes: 4 * UNIT, dropped: 0, spilled: 1 };
+    assert_eq!(disk.disk_works(), [(1, 5, evicted)]);
+    (2..=4).for_each(|id| disk.put(id, 4 * UNIT));
+    assert_eq!(pinned(&disk.get(6, &[2, 3, 4], 0)), 3);
+    disk.put(5, 4 * UNIT);
+    assert_eq!(disk.carried(), [5]);
+    // A create waits for what it leaves; a get comes in the meantime.
+    assert_eq!(disk.put_waiting(11, 11, 4 * UNIT, FOREVER), []);
+    let get = Verb::Get { timeout_ns: FOREVER, partial: false, ids: vec![name(1)] };
+    assert_eq!(disk.asks(3, 12, get), []);
+    assert_eq!(disk.written(WriteOutcome::Written), []);
+    let answers = disk.restored(ReadOutcome::Read);
+    let [(3, 12, Reply::Got { objects, .. })] = &answers[..] else { panic!("{answers:?}") };
+    let [Got::Pinned(pin, _)] = objects[..] else { panic!("{objects:?}") };
+    // It is on disk still, so its memory is there as soon as it is let go.
+    assert_eq!(disk.asks(3, 13, Verb::Release { pins: vec![pin] }), [(3, 13, Reply::Done(1)), (1, 11, Reply::Done(1))]);
+    assert_eq!(disk.state(1), ON_DISK);
+}
+
+#[test]
+fn two_gets_that_fit_only_one_by_one_are_both_served() {
+    let mut disk = Spilling::new(16 * UNIT);
+    (1..=8).for_each(|id| {
+        assert!(disk.put_waiting(1, id, 4 * UNIT, FOREVER).len() <= 1);
+        disk.disk_works();
+    });
+    let first = disk.get(10, &[1, 3, 5], FOREVER);
+    let ids = [2, 4, 6].map(name).to_vec();
+    let second = disk.asks(3, 11, Verb::Get { timeout_ns: FOREVER, partial: false, ids });
+    assert_eq!((first, second), (vec![], vec![]));
+    assert_eq!(disk.disk_works().iter().map(|answer| answer.1).collect::<Vec<_>>(), [10]);
+    disk.happens(Event::ClientGone { client: plasmad_core::ClientId(2) });
+    assert_eq!(disk.disk_works().iter().map(|answer| answer.1).collect::<Vec<_>>(), [11]);
+}
+
+#[test]
+fn a_get_larger_than_what_can_be_had_waits_and_keeps_nothing_from_creates() {
+    let mut disk = Spilling::new(16 * UNIT);
+    (1..=5).for_each(|id| {
+        assert!(disk.put_waiting(1, id, 4 * UNIT, FOREVER).len() <= 1);
+        disk.disk_works();
+    });
+    assert_eq!(disk.get(10, &[1, 2, 3, 4, 5], 1000), []);
+    assert!(disk.restores.is_empty());
+    assert_eq!(disk.put_waiting(11, 11, 12 * UNIT, FOREVER), []);
+    assert_eq!(disk.disk_works(), [(1, 11, Reply::Done(1))]);
+    let objects = [1, 2, 3, 4, 5].map(|_| Got::Not(GetStatus::Restoring)).to_vec();
+    assert_eq!(disk.ticks_at(1000), [(2, 10, Reply::Got { timed_out: true, objects })]);
+}
+
+#[test]
+fn what_could_not_be_written_stays_and_is_tried_again_later_each_time() {
+    for outcome in [WriteOutcome::NoRoom, WriteOutcome::Failed] {
+        let mut disk = Spilling::new(10 * UNIT);
+        (1..=9).for_each(|id| disk.put(id, UNIT));
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            assert_eq!(disk.carried(), [1, 2]);
+            disk.written(outcome);
+            assert!(disk.writes.is_empty() && disk.state(1) == Some(ObjectState::Sealed));
+            let next = disk.store.store.next_deadline().expect("it is tried again");
+            waits.push((next - disk.store.now) / 1_000_000);
+            disk.ticks_at(next);
+        }
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        // A file in which nothing counts goes.
+        assert_eq!(disk.removed, [7, 8, 9, 10, 11, 12, 13, 14]);
+        assert_eq!(disk.stats().totals.disk_errors, 8);
+        disk.disk_works();
+        assert_eq!(disk.state(1), ON_DISK);
+    }
+}
+
+#[test]
+fn an_object_that_is_lost_is_gone_and_all_who_wait_are_told() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    let subscribe = Verb::Subscribe { existing: false, queue_max: 9 };
+    assert_eq!(disk.asks(3, 20, subscribe), [(3, 20, Reply::Subscribed)]);
+    assert_eq!(disk.get(5, &[1, 9], FOREVER), []);
+    assert_eq!(disk.restored(ReadOutcome::Lost), [(2, 5, Reply::Refused(Refusal::Lost(name(1))))]);
+    assert_eq!(disk.state(1), None);
+    let heard = disk.store.store.take_changes(plasmad_core::ClientId(3), 9).expect("it subscribed");
+    let gone = Change { kind: ChangeKind::Deleted, id: name(1), data_bytes: UNIT, metadata_bytes: 0 };
+    assert_eq!(heard.changes, [gone]);
+    let stats = disk.stats();
+    assert_eq!((stats.totals.lost, stats.totals.deletes, stats.spilled, stats.used_bytes), (1, 0, 1, 7 * UNIT));
+}
+
+#[test]
+fn an_object_that_can_not_be_read_just_now_stays_on_disk() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    assert_eq!(disk.get(5, &[1], FOREVER), []);
+    assert_eq!(disk.restored(ReadOutcome::Failed), [(2, 5, Reply::Refused(Refusal::RestoreFailed(name(1))))]);
+    assert_eq!(disk.state(1), ON_DISK);
+    assert_eq!(disk.get(6, &[1], FOREVER), []);
+    assert_eq!(pinned(&disk.disk_works()), 1);
+}
+
+#[test]
+fn a_delete_is_answered_when_the_object_can_not_come_back() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    assert_eq!(disk.delete(5, 1), []);
+    assert_eq!(disk.state(1), None, "it is gone at once");
+    let [batch] = &disk.writes[..] else { panic!("{:?}", disk.writes) };
+    let [(record, Source::Nothing)] = &batch.records[..] else { panic!("{batch:?}") };
+    assert!(record.tombstone && record.id == name(1) && record.sequence == 102, "{record:?}");
+    assert_eq!(disk.written(WriteOutcome::Written), [(1, 5, Reply::Done(1))]);
+    // What is left of the file is worth one block of three.
+    assert_eq!(disk.carried(), [2]);
+    assert_eq!((disk.disk_works(), disk.removed.clone()), (vec![], vec![7]));
+    // With the last record in its file the file goes, and nothing needs a tombstone.
+    assert_eq!(disk.delete(6, 2), [(1, 6, Reply::Done(1))]);
+    assert_eq!((disk.removed.clone(), disk.writes.len()), (vec![7, 8], 0));
+    let stats = disk.stats();
+    assert_eq!((stats.disk_files, stats.disk_live_bytes, stats.disk_dead_bytes), (0, 0, 0));
+}
+
+#[test]
+fn a_delete_does_not_wait_for_a_disk_that_can_not_be_written() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    assert_eq!(disk.delete(5, 1), []);
+    assert_eq!(disk.written(WriteOutcome::NoRoom), [(1, 5, Reply::Done(1))]);
+    let next = disk.store.store.next_deadline().expect("it is tried again");
+    disk.ticks_at(next);
+    assert!(disk.writes[0].records.iter().any(|(record, _)| record.tombstone && record.id == name(1)));
+}
+
+#[test]
+fn what_is_deleted_while_it_is_written_is_dead_and_keeps_its_memory_until_then() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    assert_eq!(disk.carried(), [1, 2]);
+    assert_eq!(disk.delete(5, 1), []);
+    assert_eq!(disk.stats().used_bytes, 9 * UNIT);
+    disk.written(WriteOutcome::Written);
+    assert_eq!(disk.stats().disk_live_bytes, record_bytes(UNIT, 0));
+    disk.happens(Event::Tick);
+    assert_eq!(disk.stats().used_bytes, 7 * UNIT);
+    assert_eq!(disk.disk_works(), [(1, 5, Reply::Done(1))]);
+}
+
+#[test]
+fn what_is_deleted_while_it_is_read_keeps_its_memory_until_then() {
+    let mut disk = Spilling::new(10 * UNIT);
+    (1..=9).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    assert_eq!(disk.get(5, &[1], 100), []);
+    disk.delete(6, 1);
+    disk.delete(6, 2);
+    assert_eq!(disk.stats().used_bytes, 8 * UNIT);
+    assert!(disk.removed.is_empty(), "somebody reads there");
+    assert_eq!(disk.restored(ReadOutcome::Read), []);
+    assert_eq!((disk.stats().used_bytes, disk.removed.len()), (7 * UNIT, 0));
+    assert_eq!(disk.disk_works(), [(1, 6, Reply::Done(1)), (1, 6, Reply::Done(1))]);
+    assert_eq!(disk.removed, [7]);
+}
+
+#[test]
+fn a_file_that_is_mostly_dead_is_rewritten() {
+    let mut disk = Spilling::new(40 * UNIT);
+    (1..=33).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    let batch_objects: Vec<u8> = (1..=33).filter(|id| disk.state(*id) == ON_DISK).collect();
+    assert_eq!(batch_objects, [1, 2, 3, 4, 5]);
+    // Five records take two blocks; with one left, one would do, which is not less than half.
+    for id in 2..=5 {
+        disk.delete(5, id);
+        disk.disk_works();
+    }
+    assert!(disk.removed.is_empty() || disk.stats().disk_files > 0);
+    let stats = disk.stats();
+    assert!(stats.disk_dead_bytes <= 3 * BLOCK_BYTES, "{stats:?}");
+    // What was moved comes back as it was.
+    assert_eq!(disk.get(6, &[1], FOREVER), []);
+    assert_eq!(pinned(&disk.disk_works()), 1);
+}
+
+#[test]
+fn all_that_is_written_counts_against_the_most_there_may_be() {
+    let mut disk = Spilling::with_room(10 * UNIT, 3 * BLOCK_BYTES);
+    for id in 1..=30 {
+        let answers = disk.put_waiting(1, id, UNIT, 0);
+        if matches!(answers[..], [(_, _, Reply::Refused(Refusal::Full(_)))]) {
+            break;
+        }
+    }
+    while !disk.writes.is_empty() {
+        let stats = disk.stats();
+        assert!(stats.disk_live_bytes + stats.disk_dead_bytes + stats.disk_queue_bytes <= 3 * BLOCK_BYTES, "{stats:?}");
+        disk.written(WriteOutcome::Written);
+    }
+}
+
+#[test]
+fn a_former_stores_records_are_objects_again_the_latest_of_each_id() {
+    let mut disk = Spilling::new(10 * UNIT);
+    let record = |sequence, id, tombstone| DiskRecord {
+        sequence,
+        id: name(id),
+        tombstone,
+        data_bytes: if tombstone { 0 } else { UNIT },
+        metadata_bytes: 0,
+        format: Format::Raw,
+        evictable: false,
+        created_at: 1,
+        sealed_at: 2,
+    };
+    let place = |file, number| {
+        let bytes = record_bytes(UNIT, 0);
+        DiskPlace { file: FileNumber(file), offset: number * bytes, bytes }
+    };
+    let records = vec![
+        (record(1, 1, false), place(1, 0)),
+        (record(5, 2, true), place(2, 0)),
+        (record(2, 2, false), place(1, 1)),
+        (record(9, 3, false), place(2, 1)),
+        (record(3, 3, false), place(1, 2)),
+        (record(4, 4, false), place(3, 0)),
+        (record(6, 4, true), place(2, 2)),
+    ];
+    assert_eq!(disk.happens(Event::Adopted(records)), []);
+    let states: Vec<bool> = (1..=4).map(|id| disk.state(id) == ON_DISK).collect();
+    assert_eq!(states, [true, false, true, false]);
+    assert_eq!(disk.removed, [3], "nothing in it counts");
+    // Each tombstone stays: in file 1 are records older than it.
+    assert_eq!(disk.stats().disk_live_bytes, 4 * record_bytes(UNIT, 0));
+    assert_eq!(disk.get(5, &[1, 3], FOREVER), []);
+    assert_eq!(pinned(&disk.disk_works()), 2);
+    // With what was in file 1, the tombstones are dead too.
+    disk.delete(6, 1);
+    disk.disk_works();
+    assert_eq!(disk.removed, [3, 1]);
+}
+
+/// A tenth of most arenas here.
+const UNIT: u64 = 2048;
+const ON_DISK: Option<ObjectState> = Some(ObjectState::Spilled);
