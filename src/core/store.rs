@@ -232,7 +232,7 @@ impl Store {
         if let Some(tag) = self.unsubscribe(client, number) {
             return self.answer(turn, client, tag, Err(Refusal::Cancelled));
         }
-        self.answer_early(turn, client, number);
+        self.stop_evicting(turn, client, number);
         let key = self.clients.ledger(client).and_then(|ledger| ledger.waiting.get(&number).copied());
         if let Some((client, tag)) = key.and_then(|key| self.stop_waiting(turn, key)) {
             self.answer(turn, client, tag, Err(Refusal::Cancelled));

@@ -30,6 +30,8 @@ pub struct Files {
     in_flight_bytes: u64,
     /// Something happened that may leave a file empty.
     any_emptied: bool,
+    /// Something happened that may make a file worth rewriting.
+    any_worth: bool,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ impl Files {
             live_bytes: 0,
             in_flight_bytes: 0,
             any_emptied: false,
+            any_worth: false,
         }
     }
 
@@ -103,7 +106,7 @@ impl Files {
         file.in_flight_bytes -= bytes;
         file.uses -= 1;
         self.in_flight_bytes -= bytes;
-        self.any_emptied = true;
+        (self.any_emptied, self.any_worth) = (true, true);
         if !written && self.growing == Some(number) {
             self.growing = None;
         }
@@ -130,7 +133,10 @@ impl Files {
         }
         file.live_bytes -= bytes;
         self.live_bytes -= bytes;
+        // Those that couldn't be moved may be others than those that are left.
+        file.stuck = false;
         self.any_emptied |= file.kept.is_empty();
+        self.any_worth = true;
         true
     }
 
@@ -152,7 +158,7 @@ impl Files {
         self.bytes += end - file.bytes;
         file.bytes = end;
         file.oldest = [file.oldest, oldest].into_iter().flatten().min();
-        self.any_emptied = true;
+        (self.any_emptied, self.any_worth) = (true, true);
     }
 
     /// Takes out the files in which nothing is wanted.
@@ -202,16 +208,21 @@ impl Files {
     /// The file that is worth rewriting most: more than half of it would be gained, blocks counted whole. It takes no
     /// more batches.
     pub fn take_for_compaction(&mut self) -> Option<FileNumber> {
+        if !self.any_worth {
+            return None;
+        }
         let idle =
             self.files.iter().filter(|(_, file)| file.in_flight_bytes == 0 && !file.stuck && !file.kept.is_empty());
         let gain = |file: &File| file.bytes - file.live_bytes.next_multiple_of(BLOCK_BYTES).min(file.bytes);
         let worth = idle.filter(|(_, file)| 2 * gain(file) > file.bytes);
-        let number = worth.max_by_key(|(_, file)| gain(file)).map(|(number, _)| *number)?;
+        let number = worth.max_by_key(|(_, file)| gain(file)).map(|(number, _)| *number);
+        self.any_worth = number.is_some();
+        let number = number?;
         self.growing = self.growing.filter(|growing| *growing != number);
         Some(number)
     }
 
-    /// Its records couldn't be moved, and others don't become better for trying again and again.
+    /// Its records couldn't be moved, and don't become better for trying again and again.
     pub fn note_stuck(&mut self, number: FileNumber) {
         if let Some(file) = self.files.get_mut(&number) {
             file.stuck = true;

@@ -271,24 +271,16 @@ impl Disk {
             return Vec::new();
         }
         let first = self.unwritten.first().copied().unwrap_or(u64::MAX);
-        self.take_deferred(|it| it.last < first)
-    }
-
-    /// A client's delete that isn't answered, by its number.
-    pub fn take_deferred_of(&mut self, client: ClientId, number: u64) -> Vec<(ClientId, RequestTag, u32)> {
-        self.take_deferred(|it| (it.client, it.tag.number) == (client, number))
+        let is_answerable = |it: &&Deferred| it.last < first;
+        let taken = self.deferred.iter().filter(is_answerable).map(|it| (it.client, it.tag, it.count)).collect();
+        self.deferred.retain(|it| it.last >= first);
+        taken
     }
 
     /// Nobody waits there any more.
     pub fn drop_client(&mut self, client: ClientId) {
         self.deferred.retain(|it| it.client != client);
         self.evicting.values_mut().filter(|it| it.client == client).for_each(|it| it.is_heard = false);
-    }
-
-    fn take_deferred(&mut self, which: impl Fn(&Deferred) -> bool) -> Vec<(ClientId, RequestTag, u32)> {
-        let taken = self.deferred.iter().filter(|it| which(it)).map(|it| (it.client, it.tag, it.count)).collect();
-        self.deferred.retain(|it| !which(it));
-        taken
     }
 
     /// The shell reads or writes this object's memory.

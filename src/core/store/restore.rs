@@ -230,7 +230,7 @@ impl Store {
             found = self.arena.allocate(bytes);
         }
         if found.is_none() && self.disk.room.is_none() {
-            found = self.drop_for(turn, &[bytes]).and_then(|extents| extents.first().copied());
+            found = self.drop_for_restores(turn, bytes);
         }
         match found {
             Some(extent) => Room::Found(extent),
@@ -238,6 +238,17 @@ impl Store {
             None if self.order_room(turn, &[bytes]) => Room::Coming,
             None => Room::Hopeless,
         }
+    }
+
+    /// Where more is to come back than one object, room is made for more than one, so that not each costs a scan.
+    fn drop_for_restores<R: Residence>(&mut self, turn: &mut Turn<'_, R>, bytes: u64) -> Option<Extent> {
+        let more = bytes.max(if self.disk.needed.len() > 1 { self.batch_bytes() } else { 0 });
+        let mut dropped = self.drop_for(turn, &[more]);
+        if dropped.is_none() && more > bytes {
+            dropped = self.drop_for(turn, &[bytes]);
+        }
+        dropped?.into_iter().for_each(|extent| self.arena.free(extent));
+        self.arena.allocate(bytes)
     }
 
     /// Whoever needs this object waits until something changes, and so do those that were admitted behind the oldest of

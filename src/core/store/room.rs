@@ -172,11 +172,9 @@ impl Store {
         self.disk.evicting.insert(evicting.order.number, evicting);
     }
 
-    /// Somebody takes back what is done already and only waits for the disk: it is answered as things are.
-    pub(super) fn answer_early<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, number: u64) {
-        for (client, tag, count) in self.disk.take_deferred_of(client, number) {
-            self.answer(turn, client, tag, Ok(Reply::Done(count)));
-        }
+    /// Who asked for room and takes that back is told what came of it so far. A delete can't be taken back: it is done, and
+    /// answered soon.
+    pub(super) fn stop_evicting<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId, number: u64) {
         let its = |it: &&mut Evicting| it.is_heard && (it.client, it.tag.number) == (client, number);
         let Some(evicting) = self.disk.evicting.values_mut().find(its) else { return };
         evicting.is_heard = false;
