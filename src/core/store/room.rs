@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 use super::spill::List;
 use super::{Store, Turn};
 use crate::clients::ClientId;
-use crate::disk::{BLOCK_BYTES, record_bytes};
 use crate::effect::Reply;
 use crate::event::RequestTag;
 use crate::eviction::{Plan, plan};
@@ -40,7 +39,7 @@ impl Store {
             Cargo::Moved(..) | Cargo::Tombstone | Cargo::MovedTombstone(_) => None,
         });
         let slots = leaving.chain(self.recency.oldest_first()).chain(self.clean.oldest_first());
-        let slots = slots.chain(self.dirty.oldest_first()).filter(|slot| !self.pinned.contains(*slot));
+        let slots = slots.filter(|slot| !self.pinned.contains(*slot)).chain(self.writable());
         let candidates = slots.map(|slot| (slot, self.slots[slot].extent));
         let Plan::Drop(victims) = plan(&self.arena, sizes, candidates) else { return false };
         let is_leaving = victims.iter().any(|slot| self.slots[*slot].state == State::Spilling);
@@ -50,13 +49,8 @@ impl Store {
         if dirty.is_empty() {
             return is_leaving;
         }
-        let record = |slot: &SlotNumber| {
-            let object = &self.slots[*slot];
-            // Large ones start on a block.
-            record_bytes(object.data_bytes, object.metadata_bytes).next_multiple_of(BLOCK_BYTES)
-        };
-        let fits_disk = dirty.iter().map(record).sum::<u64>() <= self.disk.room_bytes(false);
-        if !fits_disk {
+        let written = dirty.iter().map(|slot| self.batch_bytes_of(*slot)).sum::<u64>();
+        if written > self.disk.room_bytes(false) {
             return false;
         }
         let todo = dirty.iter().map(|slot| self.slots.handle(*slot)).collect();
@@ -158,13 +152,15 @@ impl Store {
         }
         if self.disk.may_write() {
             let mut left = bytes.saturating_sub(evicting.freed_bytes);
-            for slot in self.dirty.oldest_first().filter(|slot| !self.pinned.contains(*slot)) {
+            let mut chosen = Vec::new();
+            for slot in self.writable() {
                 if left == 0 {
                     break;
                 }
                 left = left.saturating_sub(self.arena.reserved_bytes(self.slots[slot].extent));
-                evicting.order.todo.push_back(self.slots.handle(slot));
+                chosen.push(self.slots.handle(slot));
             }
+            evicting.order.todo.extend(chosen);
         }
         if evicting.order.is_done() {
             return self.answer(turn, client, tag, Ok(evicted(&evicting)));

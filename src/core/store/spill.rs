@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use plasmad_wire::Handle;
 
 use super::{Store, Turn};
-use crate::disk::{DiskRecord, Source, WriteOutcome};
+use crate::disk::{BLOCK_BYTES, DiskRecord, Source, WriteOutcome, record_bytes};
 use crate::effect::{Effect, Reply};
 use crate::queue::Turned;
 use crate::residence::{Pinned, Residence};
@@ -210,7 +210,7 @@ impl Store {
         self.scan(turn);
         let (mut chosen, mut bytes) = (Vec::new(), 0);
         let aim = wanted.min(self.batch_bytes());
-        for slot in self.dirty.oldest_first().filter(|slot| !self.pinned.contains(*slot)) {
+        for slot in self.writable() {
             if bytes >= aim {
                 break;
             }
@@ -221,6 +221,20 @@ impl Store {
         if added == 0 && self.dirty.count() > 0 {
             self.disk.look_at = Some(turn.now + LOOK_NS);
         }
+    }
+
+    /// Objects that may be written as things are, the least recently used first. One that is too large for what is left of
+    /// the disk keeps no other from going there.
+    pub(super) fn writable(&self) -> impl Iterator<Item = SlotNumber> {
+        let room_bytes = self.disk.room_bytes(false);
+        let unpinned = self.dirty.oldest_first().filter(|slot| !self.pinned.contains(*slot));
+        unpinned.filter(move |slot| self.batch_bytes_of(*slot) <= room_bytes)
+    }
+
+    /// How long a batch with nothing but this object is.
+    pub(super) fn batch_bytes_of(&self, slot: SlotNumber) -> u64 {
+        let object = &self.slots[slot];
+        record_bytes(object.data_bytes, object.metadata_bytes).next_multiple_of(BLOCK_BYTES)
     }
 
     /// How much more should leave memory.
