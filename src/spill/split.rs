@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn split() -> (Arc<Split>, Vec<u8>) {
-        let bytes: Vec<u8> = (0..2 * PART_BYTES + 10).map(|at| (at * at >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..2 * PART_BYTES + 10).map(|at| ((at * at) >> 7) as u8).collect();
         (Split::new(restore(2 * PART_BYTES)).unwrap(), bytes)
     }
 
