@@ -452,6 +452,102 @@ fn a_file_that_is_mostly_dead_is_rewritten() {
     assert_eq!(pinned(&disk.disk_works()), 1);
 }
 
+/// A store that rewrites a file with records of 1, which is only on disk, and 2, which is in memory too.
+fn rewriting() -> Spilling {
+    let mut disk = Spilling::new(40 * UNIT);
+    (1..=33).for_each(|id| disk.put(id, UNIT));
+    disk.disk_works();
+    assert_eq!(disk.get(5, &[2], FOREVER), []);
+    assert_eq!(pinned(&disk.disk_works()), 1);
+    disk.delete(6, 3);
+    disk.disk_works();
+    disk.delete(6, 4);
+    while !disk.writes.iter().any(moves) {
+        disk.written(WriteOutcome::Written);
+    }
+    disk
+}
+
+fn moves(batch: &Batch) -> bool {
+    batch.records.iter().any(|(_, source)| matches!(source, Source::Disk(_)))
+}
+
+#[test]
+fn an_object_whose_record_can_not_be_moved_is_lost_unless_it_is_in_memory() {
+    for (lost, state) in [(1, None), (2, Some(ObjectState::Sealed))] {
+        let mut disk = rewriting();
+        let at = disk.writes.iter().position(moves).expect("a file is rewritten");
+        let batch = disk.writes.remove(at);
+        let record = batch.records.iter().position(|(record, _)| record.id == name(lost)).expect("it moves") as u32;
+        disk.happens(Event::Written { batch: batch.number, outcome: WriteOutcome::SourceLost { record } });
+        disk.disk_works();
+        assert_eq!(disk.state(lost), state);
+        let stats = disk.stats();
+        assert_eq!((stats.totals.lost, stats.totals.disk_errors), (u64::from(state.is_none()), 1));
+        // The other one moved later, and the file went.
+        assert!(disk.removed.contains(&7), "{:?}", disk.removed);
+        assert!(disk.state(3 - lost).is_some() && disk.state(5) == ON_DISK);
+    }
+}
+
+#[test]
+fn a_file_that_could_not_be_rewritten_stays_until_something_in_it_dies() {
+    let mut disk = rewriting();
+    let at = disk.writes.iter().position(moves).expect("a file is rewritten");
+    let batch = disk.writes.remove(at);
+    disk.happens(Event::Written { batch: batch.number, outcome: WriteOutcome::Failed });
+    let next = disk.store.store.next_deadline().expect("it is tried again");
+    disk.ticks_at(next);
+    disk.disk_works();
+    assert!(!disk.removed.contains(&7));
+    assert_eq!(disk.state(1), ON_DISK);
+    disk.delete(7, 1);
+    disk.disk_works();
+    assert!(disk.removed.contains(&7), "{:?}", disk.removed);
+}
+
+#[test]
+fn room_is_made_when_somebody_asks_and_told_when_it_is_there() {
+    let mut disk = Spilling::new(20 * UNIT);
+    (1..=6).for_each(|id| disk.put(id, 2 * UNIT));
+    let dropped = Wanted { payload: None, ..wanted(7, 2 * UNIT) };
+    let made = disk.asks(1, 2, Verb::Create { timeout_ns: 0, objects: vec![dropped] });
+    let handle = super::created(&made);
+    assert_eq!(disk.asks(1, 3, Verb::Seal { handles: vec![handle] }), [(1, 3, Reply::Done(1))]);
+    // The one that may be dropped goes at once, two others when they are on disk.
+    assert_eq!(disk.asks(1, 4, Verb::Evict { bytes: 5 * UNIT }), []);
+    assert_eq!((disk.state(7), disk.carried()), (None, vec![1, 2]));
+    let expected = Reply::Evicted { asked_bytes: 5 * UNIT, freed_bytes: 6 * UNIT, dropped: 1, spilled: 2 };
+    assert_eq!(disk.disk_works(), [(1, 4, expected)]);
+    // Who takes it back is told what came of it so far.
+    assert_eq!(disk.asks(1, 5, Verb::Evict { bytes: UNIT }), []);
+    let expected = Reply::Evicted { asked_bytes: UNIT, freed_bytes: 0, dropped: 0, spilled: 0 };
+    let client = plasmad_core::ClientId(1);
+    assert_eq!(disk.happens(Event::Cancelled { client, number: 5 }), [(1, 5, expected)]);
+    assert_eq!(disk.disk_works(), []);
+}
+
+#[test]
+fn a_get_and_a_create_that_each_need_what_the_other_takes_are_both_served() {
+    let mut disk = Spilling::new(16 * UNIT);
+    for id in 1..=2 {
+        disk.put(id, 6 * UNIT);
+        assert_eq!(disk.asks(1, 2, Verb::Evict { bytes: UNIT }), []);
+        disk.disk_works();
+    }
+    // A client writes 3, and wants all the rest as well; another wants both that are on disk.
+    let unsealed = Wanted { evictable: false, ..wanted(3, 5 * UNIT) };
+    let handle = super::created(&disk.asks(1, 3, Verb::Create { timeout_ns: 0, objects: vec![unsealed.clone()] }));
+    assert_eq!(disk.get(10, &[1, 2], FOREVER), []);
+    let second = Wanted { id: name(4), data_bytes: 11 * UNIT, ..unsealed };
+    let answers = disk.asks(1, 11, Verb::Create { timeout_ns: FOREVER, objects: vec![second] });
+    let second = super::created(&answers);
+    assert!(disk.restores.is_empty(), "what is unsealed leaves no room for both that the get wants");
+    assert_eq!(disk.asks(1, 12, Verb::Seal { handles: vec![handle, second] }), [(1, 12, Reply::Done(2))]);
+    // Where the first comes back to leaves the second no piece that is large enough: both are gathered anew.
+    assert_eq!(pinned(&disk.disk_works()), 2);
+}
+
 #[test]
 fn all_that_is_written_counts_against_the_most_there_may_be() {
     let mut disk = Spilling::with_room(10 * UNIT, 3 * BLOCK_BYTES);

@@ -6,7 +6,7 @@
 //! each other's objects away again and again. It waits for memory before any create does, and never in their line.
 //!
 //! **No hold and wait.** Held objects belong to nobody: when an admitted get finds no way to room for one more of them, it
-//! is *parked*, its objects may go, for creates too, and it is looked at again when something changes. After that gets are
+//! is *parked* (unless it is the only one, and all of its objects fit when they are gathered anew): its objects may go, for creates too, and it is looked at again when something changes. After that gets are
 //! admitted one by one, oldest first, until one is served. So of a get and a create that both need what the other takes,
 //! one is served first and then the other.
 
@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 
 use plasmad_wire::{Extent, ObjectId};
 
+use super::room::Chosen;
 use super::{Store, Turn};
 use crate::disk::{ReadOutcome, Restore};
 use crate::effect::{Effect, Refusal};
@@ -44,6 +45,7 @@ impl Store {
             (self.disk.restores_due, self.disk.is_short) = (false, false);
             self.admit(turn);
             match self.start_restores(turn) {
+                Some(hopeless) if self.gather(turn, hopeless) => return,
                 Some(hopeless) => self.park(hopeless),
                 // Making room reads rings, so somebody may have come to wait for the disk.
                 None if self.disk.restores_due => {}
@@ -212,7 +214,7 @@ impl Store {
 
     fn start_restore<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber, into: Extent) {
         let home = self.disk.home(slot).expect("what is spilled is on disk");
-        self.disk.needed.remove(&self.disk.head);
+        self.disk.needed.remove(&(home.place.file, home.place.offset));
         self.disk.asked.remove(&slot);
         self.slots.restore_into(slot, into);
         self.disk.set_busy(slot);
@@ -249,6 +251,48 @@ impl Store {
         }
         dropped?.into_iter().for_each(|extent| self.arena.free(extent));
         self.arena.allocate(bytes)
+    }
+
+    /// The only get that is admitted holds what leaves no piece large enough for the rest: room is made for all of its
+    /// objects together, its own among those that go for it, and all come back at once. `false`: that can't be done.
+    fn gather<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber) -> bool {
+        let mut admitted = self.disk.admitted.iter();
+        let (Some(number), None) = (admitted.next().copied(), admitted.next()) else { return false };
+        if !self.is_admitted(slot) || !self.disk.may_write() {
+            return false;
+        }
+        let ids = self.gets.wait(number).map_or_else(Vec::new, |wait| distinct(&wait.ids));
+        let mut own: Vec<SlotNumber> = ids.iter().filter_map(|id| self.slots.find(*id)).collect();
+        if own.iter().any(|slot| self.slots[*slot].state == State::Restoring) {
+            return true;
+        }
+        // For the choice nothing is held.
+        let held = core::mem::take(&mut self.disk.admitted);
+        self.scan(turn);
+        self.disk.admitted = held;
+        own.retain(|slot| !self.pinned.contains(*slot));
+        let sizes: Vec<u64> = own.iter().map(|slot| self.bytes_in_memory(*slot)).collect();
+        let readable: Vec<SlotNumber> =
+            own.iter().copied().filter(|slot| self.slots[*slot].state.is_readable()).collect();
+        if own.len() < 2 || readable.is_empty() {
+            return false;
+        }
+        match self.choose_room(&sizes, &readable) {
+            Chosen::Coming => {
+                self.disk.is_short = true;
+                true
+            }
+            Chosen::Drop(window) if turn.residence.retract(&window).is_ok() => {
+                window.into_iter().for_each(|slot| self.drop_retracted(turn, slot));
+                let spilled = own.into_iter().zip(sizes).filter(|(slot, _)| self.disk.home(*slot).is_some());
+                for (slot, bytes) in spilled.collect::<Vec<_>>() {
+                    let Some(into) = self.arena.allocate(bytes) else { return false };
+                    self.start_restore(turn, slot, into);
+                }
+                true
+            }
+            Chosen::Drop(_) | Chosen::Nothing => false,
+        }
     }
 
     /// Whoever needs this object waits until something changes, and so do those that were admitted behind the oldest of

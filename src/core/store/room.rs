@@ -34,28 +34,40 @@ impl Store {
             return false;
         }
         self.scan(turn);
+        match self.choose_room(sizes, &[]) {
+            Chosen::Coming => true,
+            // What may be dropped was looked at before, and wasn't enough just then.
+            Chosen::Drop(_) | Chosen::Nothing => false,
+        }
+    }
+
+    /// Chooses among what nobody pinned at the last scan, beginning with `first`. What has to be written is ordered.
+    pub(super) fn choose_room(&mut self, sizes: &[u64], first: &[SlotNumber]) -> Chosen {
         let leaving = self.disk.carried().filter_map(|carried| match carried.cargo {
             Cargo::Spilled(slot, _) => Some(slot).filter(|slot| self.slots[*slot].state == State::Spilling),
             Cargo::Moved(..) | Cargo::Tombstone | Cargo::MovedTombstone(_) => None,
         });
         let slots = leaving.chain(self.recency.oldest_first()).chain(self.clean.oldest_first());
         let slots = slots.filter(|slot| !self.pinned.contains(*slot)).chain(self.writable());
+        let slots = first.iter().copied().chain(slots.filter(|slot| !first.contains(slot)));
         let candidates = slots.map(|slot| (slot, self.slots[slot].extent));
-        let Plan::Drop(victims) = plan(&self.arena, sizes, candidates) else { return false };
-        let is_leaving = victims.iter().any(|slot| self.slots[*slot].state == State::Spilling);
+        let Plan::Drop(victims) = plan(&self.arena, sizes, candidates) else { return Chosen::Nothing };
         let is_dirty =
             |slot: &SlotNumber| self.slots[*slot].state == State::Sealed && self.list_of(*slot) == List::Dirty;
-        let dirty: Vec<SlotNumber> = victims.into_iter().filter(is_dirty).collect();
-        if dirty.is_empty() {
-            return is_leaving;
-        }
+        let dirty: Vec<SlotNumber> = victims.iter().copied().filter(is_dirty).collect();
         let written = dirty.iter().map(|slot| self.batch_bytes_of(*slot)).sum::<u64>();
         if written > self.disk.room_bytes(false) {
-            return false;
+            return Chosen::Nothing;
         }
-        let todo = dirty.iter().map(|slot| self.slots.handle(*slot)).collect();
-        self.disk.room = Some(Order { number: self.disk.order_number(), todo, in_flight: 0 });
-        true
+        if !dirty.is_empty() {
+            let todo = dirty.iter().map(|slot| self.slots.handle(*slot)).collect();
+            self.disk.room = Some(Order { number: self.disk.order_number(), todo, in_flight: 0 });
+            return Chosen::Coming;
+        }
+        if victims.iter().any(|slot| self.slots[*slot].state == State::Spilling) {
+            return Chosen::Coming;
+        }
+        Chosen::Drop(victims)
     }
 
     /// Objects that somebody waits for to go.
@@ -177,6 +189,16 @@ impl Store {
         let (tag, reply) = (evicting.tag, evicted(evicting));
         self.answer(turn, client, tag, Ok(reply));
     }
+}
+
+/// How room can be made.
+pub(super) enum Chosen {
+    /// It is under way.
+    Coming,
+    /// These may be dropped, and that is enough.
+    Drop(Vec<SlotNumber>),
+    /// Nothing is enough.
+    Nothing,
 }
 
 fn evicted(evicting: &Evicting) -> Reply {

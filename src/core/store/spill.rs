@@ -61,6 +61,7 @@ impl Store {
                 self.abandon_orders();
                 if let Some(from) = moves_from.filter(|_| outcome == WriteOutcome::Failed) {
                     self.disk.files.note_stuck(from);
+                    self.disk.compacting = None;
                 }
             }
             WriteOutcome::SourceLost { .. } => {}
