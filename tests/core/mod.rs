@@ -7,6 +7,7 @@ mod leases;
 mod lies;
 mod shared;
 mod spill;
+mod spill_files;
 mod subscriptions;
 mod upkeep;
 
