@@ -481,7 +481,12 @@ impl Simulator {
             }
             _ => {}
         }
-        self.check_extents()
+        if self.looks_closely() { self.check_extents() } else { Ok(()) }
+    }
+
+    /// What looks at all memory is half of what a run takes; what is wrong there stays wrong for more than some events.
+    pub(super) fn looks_closely(&self) -> bool {
+        self.count.is_multiple_of(8)
     }
 
     /// Nobody's bytes lie on anybody else's: objects with memory, where clients write, and what children inherited.

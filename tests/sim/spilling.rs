@@ -68,6 +68,7 @@ impl Simulator {
         effects: &[Effect],
         before: &BTreeMap<ObjectId, Mark>,
     ) -> Checked {
+        let looks_closely = self.looks_closely();
         let Some(disk) = &mut self.liar.disk else { return Ok(()) };
         disk.after_event();
         if let Event::Asked { client, tag, verb: Verb::Delete { ids } } = event {
@@ -88,6 +89,9 @@ impl Simulator {
                 }
                 _ => {}
             }
+        }
+        if !looks_closely {
+            return Ok(());
         }
         let visible = self.liar.index.values().filter(|shown| shown.visible).map(|shown| &shown.record);
         disk.check_memory(visible)
