@@ -88,17 +88,19 @@ impl Queue {
         }
     }
 
-    pub(crate) fn restore(&mut self, restore: Restore) {
+    /// Tells how many reads that makes.
+    pub(crate) fn restore(&mut self, restore: Restore) -> usize {
         let DiskPlace { file, offset, .. } = restore.place;
         let Some(split) = Split::new(restore) else {
             self.reads.insert((file, offset, restore.number), Read::Whole(restore));
-            return;
+            return 1;
         };
         let data = offset + data_start(restore.record.data_bytes);
         for (part, range) in split.ranges().enumerate() {
             let read = Read::Part(split.clone(), part, data + range.end);
             self.reads.insert((file, data + range.start, restore.number), read);
         }
+        split.ranges().count()
     }
 
     pub(crate) fn write(&mut self, batch: Batch) {

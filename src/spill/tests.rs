@@ -212,6 +212,10 @@ fn nothing_is_written_where_the_disk_has_no_room_left_for_it() {
     scene.disk.state().room = Some(8191);
     assert_eq!(scene.write(&batch), WriteOutcome::NoRoom);
     assert!(scene.disk.state().files.is_empty());
+    let tombstones = vec![scene.tombstone(batch.records[0].0.id)];
+    let deletes = scene.batch(2, 0, tombstones);
+    scene.disk.state().room = Some(0);
+    assert_eq!(scene.write(&deletes), WriteOutcome::Written, "what tells of deletes may have the last of it");
     scene.disk.state().room = Some(8192);
     assert_eq!(scene.write(&batch), WriteOutcome::Written);
 }

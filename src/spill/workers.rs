@@ -98,8 +98,8 @@ impl Workers {
     }
 
     pub(crate) fn restore(&self, restore: Restore) {
-        self.shared.work().queue.restore(restore);
-        self.shared.to_read.notify_one();
+        let reads = self.shared.work().queue.restore(restore);
+        (0..reads.min(READERS)).for_each(|_| self.shared.to_read.notify_one());
     }
 
     /// When it returns, nothing in the file will be found any more; the rest takes longer, and a thread does it.

@@ -60,16 +60,15 @@ impl Desk {
         let files = around.shelf.files;
         let path = || files.path(batch.file);
         let bytes = batch_bytes(batch);
+        // What tells of deletes is little, and makes room: it may have the last of the disk.
+        let only_deletes = batch.records.iter().all(|(record, _)| record.tombstone);
         match files.room_bytes() {
-            Ok(room) if room >= bytes => (),
-            Ok(room) => {
-                let at = batch.offset;
-                tracing::warn!(
-                    "no room for {bytes} bytes of {} at {at}: the disk has {room} left for it",
-                    path().display()
-                );
+            Ok(room) if room < bytes && !only_deletes => {
+                let (path, at) = (path(), batch.offset);
+                tracing::warn!("no room for {bytes} bytes of {} at {at}: {room} are left for it", path.display());
                 return WriteOutcome::NoRoom;
             }
+            Ok(_) => (),
             Err(error) => tracing::warn!("how full the disk of {} is can't be told: {error}", path().display()),
         }
         self.window.close();
@@ -110,7 +109,7 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// How much of its file a batch takes.
-pub(crate) fn batch_bytes(batch: &Batch) -> u64 {
+fn batch_bytes(batch: &Batch) -> u64 {
     let end = batch.records.iter().fold(batch.offset, |at, (record, _)| {
         record_start(at, record.data_bytes) + record_bytes(record.data_bytes, record.metadata_bytes)
     });
