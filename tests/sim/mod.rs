@@ -22,8 +22,8 @@ use self::turmoil::Seen;
 use crate::support::seeds;
 
 #[test]
-fn two_hundred_seeds_keep_the_promises() {
-    keep_the_promises(0..200);
+fn sixty_seeds_keep_the_promises() {
+    keep_the_promises(0..60);
 }
 
 #[test]
@@ -61,9 +61,12 @@ fn the_simulator_notices_every_fault() {
     ];
     for (fault, expected) in faults {
         // Some seeds never come to it, and some show another of its consequences first; in twenty of them it must show.
-        let found: Vec<String> = (0..20).filter_map(|seed| run(seed, EVENTS, fault).err()).map(|it| it.0).collect();
-        let is_noticed = found.iter().any(|found| expected.split('|').any(|part| found.contains(part)));
-        assert!(is_noticed, "{fault:?} went unnoticed; instead: {:#?}", found.first());
+        let mut others = Vec::new();
+        let is_noticed = (0..20).filter_map(|seed| run(seed, EVENTS, fault).err()).any(|found| {
+            others.push(found.0.clone());
+            expected.split('|').any(|part| found.0.contains(part))
+        });
+        assert!(is_noticed, "{fault:?} went unnoticed; instead: {:#?}", others.first());
     }
 }
 
