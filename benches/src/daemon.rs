@@ -40,7 +40,10 @@ impl Daemon {
     pub(crate) fn start_at(program: &Path, socket: &Path, arguments: &[&str]) -> Result<Self> {
         let system = |error| Error::system(format!("a daemon at {}", socket.display()))(error);
         let mut process = Command::new(program)
-            .args(["serve", "--log-level", "error", "--exit-with-pid", &std::process::id().to_string(), "--socket"])
+            .args(["serve", "--log-level", "error", "--exit-with-pid", &std::process::id().to_string()])
+            // What is measured is memory; a full one would be written to disk beside it.
+            .arg("--no-spill")
+            .arg("--socket")
             .arg(socket)
             .args(arguments)
             .stdin(Stdio::null())

@@ -152,7 +152,11 @@ impl Backend for FolderFiles {
     }
 
     fn sync(&self, file: FileNumber) -> io::Result<()> {
-        self.open(file, false)?.sync_data()
+        match self.open(file, false).and_then(|file| file.sync_data()) {
+            // It was condemned meanwhile: nothing in it is wanted.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            synced => synced,
+        }
     }
 
     fn condemn(&self, file: FileNumber) -> io::Result<()> {
