@@ -88,6 +88,7 @@ impl Way {
         let method = match self.method {
             Method::Plain => "memcpy",
             Method::NonTemporal => "non-temporal",
+            Method::Striped => "striped",
         };
         format!("{method} x{}", self.threads)
     }
