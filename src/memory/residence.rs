@@ -11,7 +11,7 @@ use plasmad_core::residence::{Entry, FillFailed, Grant, Named, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
 use plasmad_shm::faults::Fault;
-use plasmad_shm::fences::{can_fence_everybody, fence_everybody};
+use plasmad_shm::fences::full_fence;
 use plasmad_shm::index::{IndexWriter, Place, SlotFields, SlotState, WAITERS, waiter_number};
 use plasmad_shm::memfd;
 use plasmad_shm::page;
@@ -46,9 +46,6 @@ impl SharedMemory {
     /// Takes over an arena and makes an empty index for it.
     pub fn new(arena: Arc<Arena>, slots: u32, store_id: [u8; 16], hash_seed: [u64; 2]) -> io::Result<Self> {
         let index = IndexWriter::create(slots, store_id, hash_seed)?;
-        if can_fence_everybody() {
-            index.promise_fences();
-        }
         Ok(Self {
             arena_read_only: memfd::reopen_read_only(arena.as_fd())?,
             arena,
@@ -116,7 +113,7 @@ impl SharedMemory {
         if Fault::EagerFree.is_in() {
             return;
         }
-        fence_everybody();
+        full_fence();
         for (client, page) in &self.pages {
             self.scan_page(page, &mut |slot| visit(*client, slot));
         }
@@ -181,7 +178,7 @@ impl Residence for SharedMemory {
             *count = if expected { *count + 1 } else { *count - 1 };
             self.index.expect(hash, *count > 0);
         }
-        fence_everybody();
+        full_fence();
     }
 
     fn publish(&mut self, slot: SlotNumber, record: &Record) {
@@ -214,7 +211,7 @@ impl Residence for SharedMemory {
     }
 
     fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet) {
-        fence_everybody();
+        full_fence();
         if let Some(page) = self.pages.get(&client) {
             self.scan_page(page, &mut |slot| {
                 into.insert(slot);
@@ -239,7 +236,7 @@ impl Residence for SharedMemory {
 
     fn want(&mut self, wanted: bool) {
         self.index.want(wanted);
-        fence_everybody();
+        full_fence();
     }
 
     fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {

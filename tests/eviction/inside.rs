@@ -5,7 +5,6 @@ use std::sync::Arc;
 use plasmad::memory::{Arena, SharedMemory};
 use plasmad_core::event::{Payload, Wanted};
 use plasmad_core::{ClientId, Config, Effect, Event, Reply, RequestTag, Residence, Store, Upkeep, Verb, WhenFull};
-use plasmad_shm::fences::Fences;
 use plasmad_shm::index::IndexReader;
 use plasmad_shm::memfd;
 use plasmad_shm::page::OwnPage;
@@ -35,7 +34,7 @@ impl Inside {
         let joined = Event::ClientJoined { client: CLIENT, role: Role::Writer, pushes: false };
         store.handle(0, joined, &mut memory, &mut Vec::new());
         let [_, index, page] = memory.descriptors(CLIENT, false, true)[..] else { panic!("arena, index, page") };
-        let (index, page) = (IndexReader::attach(index).unwrap(), OwnPage::attach(page, Fences::Own).unwrap());
+        let (index, page) = (IndexReader::attach(index).unwrap(), OwnPage::attach(page).unwrap());
         Self { store, memory, index, page, is_deaf }
     }
 }

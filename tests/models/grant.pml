@@ -68,7 +68,7 @@ inline clear() {
 #else
     store_release(CLIENT, CELL, 0);
 #endif
-    client_fence(CLIENT)
+    fence(CLIENT)
 }
 
 /* The first byte and the last one; anything may happen between. */
@@ -84,7 +84,7 @@ inline read_own() {
     :: !SHOWS_MINE
     :: else ->
         store(CLIENT, CELL, grant % 8);
-        client_fence(CLIENT);
+        fence(CLIENT);
 #ifndef OWN_NO_RECHECK
         load(CLIENT, COMMIT, commit);
 #endif
@@ -104,7 +104,7 @@ end:do
 #ifndef NO_CLAIM
         store(CLIENT, CELL, grant % 8);
 #ifndef NO_CLAIM_FENCE
-        client_fence(CLIENT);
+        fence(CLIENT);
 #endif
 #endif
 #ifdef NO_RECHECK
@@ -130,7 +130,7 @@ end:do
                 :: tell(SEAL); sealed = true
                 :: tell(ABORT)
                 fi;
-                client_fence(CLIENT)
+                fence(CLIENT)
             fi
         fi;
         if
@@ -196,7 +196,7 @@ inline scan() {
 
 inline fence_and_scan() {
 #ifndef NO_SCAN_FENCE
-    fence_everybody(DAEMON);
+    fence(DAEMON);
 #endif
 #ifndef NO_SCAN
     scan()

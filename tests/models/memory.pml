@@ -71,31 +71,6 @@ inline fence(me) {
     buffer[me].length == 0
 }
 
-/* A client's. With -DDAEMON_FENCES it leaves that to the daemon. */
-inline client_fence(me) {
-#ifdef DAEMON_FENCES
-    skip
-#else
-    fence(me)
-#endif
-}
-
-/* The kernel takes locks: who hears of what was sent sees what was stored before. */
-inline system_call(me) {
-    fence(me)
-}
-
-/* The daemon's. With -DDAEMON_FENCES each client has a full fence, too, somewhere between its beginning and its end. */
-inline fence_everybody(me) {
-    fence(me);
-#if defined(DAEMON_FENCES) && !defined(ONLY_ITSELF)
-    fence(0);
-#if PROCESSORS > 2
-    fence(1)
-#endif
-#endif
-}
-
 inline remove(me, which) {
     for (entry : 0 .. DEPTH - 2) {
         if

@@ -4,16 +4,11 @@
    Two clients with one own cell each, two slots, two extents, two generations of each slot: enough that an object comes back
    at another place. The second look that `find` takes by itself is left out, so readers here are a little more careless.
 
-   Faults: NO_CLAIM_FENCE NO_SCAN_FENCE NO_RECHECK SCAN_FIRST NO_SCAN SAME_GENERATION MARK_LATE; with PSO: RELAXED_SEAL;
-   with DAEMON_FENCES: ONLY_ITSELF, here and in all models of claims */
+   Faults: NO_CLAIM_FENCE NO_SCAN_FENCE NO_RECHECK SCAN_FIRST NO_SCAN SAME_GENERATION MARK_LATE; with PSO: RELAXED_SEAL */
 
 #define WORDS 8
 #define PROCESSORS 3
-#ifdef DAEMON_FENCES
-#define DEPTH 3                            /* a claim, its end, and the next one; without fences more would be too many to search */
-#else
 #define DEPTH 5
-#endif
 #include "memory.pml"
 
 #define COMMIT(slot) (slot)                /* generation * 8 + state */
@@ -58,7 +53,7 @@ end:do
 #endif
             store(me, CELL(me), CLAIM(slot, seen / 8));
 #ifndef NO_CLAIM_FENCE
-            client_fence(me);
+            fence(me);
 #endif
 #ifdef MARK_LATE
             note_used();
@@ -76,7 +71,7 @@ end:do
             :: else
             fi;
             store_release(me, CELL(me), 0);
-            client_fence(me)
+            fence(me)
         :: else
         fi;
         d_step { slot = 0; seen = 0; again = 0; place = 0 }
@@ -107,7 +102,7 @@ inline scan() {
 
 inline fence_and_scan() {
 #ifndef NO_SCAN_FENCE
-    fence_everybody(DAEMON);
+    fence(DAEMON);
 #endif
     scan()
 }
@@ -166,7 +161,7 @@ proctype Daemon() {
                 if :: window[slot] -> store_release(DAEMON, COMMIT(slot), COMMITTED(generation[slot], LEAVING)) :: else fi
             }
 #ifdef SCAN_FIRST
-            fence_everybody(DAEMON);
+            fence(DAEMON);
 #else
             fence_and_scan();
 #endif

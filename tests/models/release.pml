@@ -38,7 +38,7 @@ inline release(tell) {
 #endif
     store_release(me, CELL(me), 0);
 #ifndef NO_RELEASE_FENCE
-    client_fence(me);
+    fence(me);
 #endif
 #ifndef WANTED_LOADED_FIRST
     load(me, WANTED, wanted);
@@ -74,7 +74,7 @@ proctype Client(byte me) {
         if
         :: seen % 4 == SEALED ->
             store(me, CELL(me), seen / 4);
-            client_fence(me);
+            fence(me);
             load(me, COMMIT, again);
             if
             :: again == seen -> release(TELL)
@@ -88,7 +88,7 @@ proctype Client(byte me) {
 
 inline scan() {
 #ifndef NO_DAEMON_FENCE
-    fence_everybody(DAEMON);
+    fence(DAEMON);
 #endif
     load(DAEMON, CELL(0), claim);
     claimed = (claim == generation);
@@ -114,7 +114,7 @@ inline look() {
 inline want(wanted) {
     store_release(DAEMON, WANTED, wanted);
 #if !defined(NO_WANTED_FENCE) && !defined(NO_DAEMON_FENCE)
-    fence_everybody(DAEMON)
+    fence(DAEMON)
 #endif
 }
 

@@ -53,7 +53,7 @@ proctype Putter() {
     :: object <= OBJECTS ->
         load(PUTTER, HEAD, head);
         if
-        :: object - 1 - head == RING -> system_call(PUTTER); putter_says!SYNC_FRAME; putter_hears?_
+        :: object - 1 - head == RING -> putter_says!SYNC_FRAME; putter_hears?_
         :: else ->
 #ifdef FILTER_LOADED_FIRST
             load(PUTTER, FILTER, filter);
@@ -65,13 +65,13 @@ proctype Putter() {
             store_release(PUTTER, TAIL, object);
 #endif
 #ifndef NO_PUT_FENCE
-            client_fence(PUTTER);
+            fence(PUTTER);
 #endif
 #ifndef FILTER_LOADED_FIRST
             load(PUTTER, FILTER, filter);
 #endif
             if
-            :: filter & BIT(object) -> system_call(PUTTER); putter_says!RING_FRAME
+            :: filter & BIT(object) -> putter_says!RING_FRAME
             :: else
             fi;
             store_release(PUTTER, RETURNED, object);
@@ -170,11 +170,11 @@ inline get(who) {
 #ifdef FILTER_LATE
         drain();
         publish_filter();
-        fence_everybody(DAEMON)
+        fence(DAEMON)
 #else
         publish_filter();
 #ifndef NO_FILTER_FENCE
-        fence_everybody(DAEMON);
+        fence(DAEMON);
 #endif
 #ifndef NO_SECOND_DRAIN
         drain()

@@ -5,7 +5,7 @@
 
 use std::os::fd::OwnedFd;
 
-use plasmad_shm::fences::Fences;
+use plasmad_shm::fences::full_fence;
 use plasmad_shm::index::{AttachError, Granted, IndexReader, Missed, Place};
 use plasmad_shm::page::{Entry, Grant, OwnPage};
 use plasmad_wire::ObjectId;
@@ -29,7 +29,7 @@ impl Fast {
     pub(crate) fn attach(index: &OwnedFd, page: &OwnedFd, pushes: bool) -> Result<Self> {
         let refused = |error: AttachError| Error::protocol(error.to_string());
         let index = IndexReader::attach(index).map_err(refused)?;
-        let page = OwnPage::attach(page, Fences::agree(index.promises_fences())).map_err(refused)?;
+        let page = OwnPage::attach(page).map_err(refused)?;
         Ok(Self { index, page, pushing: pushes.then(Pushing::new) })
     }
 
@@ -103,7 +103,7 @@ impl Fast {
 
     /// What was told before is to be seen before what is read behind this; `true` if the daemon wants to hear of it.
     pub(crate) fn fence(&self) -> bool {
-        self.page.fence();
+        full_fence();
         self.index.is_wanted()
     }
 

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-use plasmad_shm::fences::fence_everybody;
+use plasmad_shm::fences::full_fence;
 use plasmad_shm::fork::{Handlers, at_fork};
 use plasmad_shm::life::Life;
 use plasmad_wire::request::Lease;
@@ -64,7 +64,7 @@ impl Inheritance {
 }
 
 /// A thread forks: nothing that is claimed now may be handed out before [`wait`]. To be asked behind the claim, which
-/// fences, or leaves that to whoever forks.
+/// fences.
 #[inline]
 pub(crate) fn is_closed() -> bool {
     IS_CLOSED.load(Relaxed)
@@ -88,7 +88,7 @@ pub(crate) fn watch(session: &Arc<Session>) -> Result<()> {
 fn before() {
     let gate = lock(&GATE);
     IS_CLOSED.store(true, Relaxed);
-    fence_everybody();
+    full_fence();
     let sessions: Vec<Arc<Session>> = lock(&SESSIONS).iter().filter_map(Weak::upgrade).collect();
     sessions.iter().for_each(|session| session.lease());
     let registry = lock(&SESSIONS);

@@ -10,7 +10,7 @@
 //! | [`index`] | the index of sealed objects, written by the daemon alone, read by clients |
 //! | [`page`] | a client's page: its claims |
 //! | [`life`] | files that tell the daemon whether anybody still maps them |
-//! | [`fences`] | the full fence between clients and the daemon, of which only the daemon pays |
+//! | [`fences`] | a store and a full fence as one step |
 //! | [`copy`] | the one place that copies payloads |
 //! | [`faults`] | mistakes and slowness that the torture test can compile in |
 //! | [`populate`] | making pages present ahead of use, small or huge ones, and giving them back |

@@ -31,8 +31,6 @@ const MAGIC: u64 = u64::from_le_bytes(*b"PLSMIDX\0");
 const LAYOUT_VERSION: u32 = 2;
 const HEADER_BYTES: u64 = 4096;
 const SLOT_BYTES: u64 = 64;
-/// Not 0 when the daemon fences for those who let it.
-const FENCES_OFFSET: u64 = 64;
 /// The daemon lacks memory and wants to be told of every release; a line of its own, since every release reads it.
 const WANTED_OFFSET: u64 = 128;
 /// Ids that somebody waits for, a bit for all whose hash ends alike: whoever puts one of them rings.

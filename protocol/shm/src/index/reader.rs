@@ -16,10 +16,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Acquire;
 
 use super::record::{Packed, PackedId, commit_word};
-use super::{
-    FENCES_OFFSET, HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotState, WANTED_OFFSET,
-    waiter_bit,
-};
+use super::{HEADER_BYTES, HOPS_MAX, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotState, WANTED_OFFSET, waiter_bit};
 use crate::atomic::fence;
 use crate::faults::Fault;
 use crate::memfd::{self, SealError};
@@ -91,11 +88,6 @@ impl IndexReader {
     #[inline]
     pub fn hash_seed(&self) -> [u64; 2] {
         self.hash_seed
-    }
-
-    /// Does the daemon fence for those who let it?
-    pub fn promises_fences(&self) -> bool {
-        self.words.u64(FENCES_OFFSET) != 0
     }
 
     /// Finds the object under an id and pins it in `pins`. A miss proves nothing: ask over the socket.
@@ -246,7 +238,6 @@ pub enum AttachError {
 mod tests {
     use super::super::{IndexWriter, SlotFields};
     use super::*;
-    use crate::fences::Fences;
     use crate::page::ClientPage;
 
     fn object(byte: u8) -> SlotFields {
@@ -265,7 +256,7 @@ mod tests {
         let index = IndexWriter::create(16, [7; 16], [1, 2]).unwrap();
         let page = ClientPage::create(1).unwrap();
         let reader = IndexReader::attach(index.fd()).unwrap();
-        let pins = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let pins = OwnPage::attach(page.fd()).unwrap();
         Both { index, page, reader, pins }
     }
 

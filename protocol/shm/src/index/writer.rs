@@ -5,10 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::record::{Packed, commit_word, low_bits};
-use super::{
-    FENCES_OFFSET, HEADER_BYTES, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET,
-    waiter_bit,
-};
+use super::{HEADER_BYTES, LAYOUT_VERSION, MAGIC, Place, SLOT_BYTES, SlotFields, SlotState, WANTED_OFFSET, waiter_bit};
 use crate::atomic::{AtomicU64, fence};
 use crate::populate::HUGE_PAGE_BYTES;
 use crate::words::Words;
@@ -131,11 +128,6 @@ impl IndexWriter {
     /// The id in a slot, as it was last published.
     pub fn id(&self, slot: u32) -> [u8; 28] {
         self.read_fields(slot, 0).id
-    }
-
-    /// From here on the daemon fences for those who let it, whenever it fences.
-    pub fn promise_fences(&self) {
-        self.words.u64_at(FENCES_OFFSET).store(1, Release);
     }
 
     fn write_header(&self, store_id: [u8; 16], hash_seed: [u64; 2]) {

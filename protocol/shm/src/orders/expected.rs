@@ -42,8 +42,7 @@ use Verdict::{Needed, Spare, Unseen};
 
 pub(super) const ORDERS: &[Order] = &[
     // The fence in the middle of a claim, on either side; and what a claim keeps apart.
-    order("fences.rs fence", "Self::Own => fence(SeqCst),", Needed(RACE)),
-    order("fences.rs fence_everybody", "fence(SeqCst);", Needed(RACE)),
+    order("fences.rs full_fence", "fence(SeqCst);", Needed(RACE)),
     order("fences.rs store_then_fence", "word.store(value, Release);", Needed(RACE)),
     order("page/daemon.rs scan", "for claim in own.chain(words).map(|word| word.load(Acquire)) {", Needed(RACE)),
     order(

@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::atomic;
 use super::scene::{A, B, Client, HASH, Slip, race, saw, scene, slipped};
-use crate::fences::fence_everybody;
+use crate::fences::full_fence;
 use crate::index::SlotState;
 use crate::page::{BLOCK_CELLS, BLOCKS, Entry, EntryKind, Grant};
 
@@ -158,7 +158,7 @@ fn wanted() {
             return true;
         }
         daemon.index.want(true);
-        fence_everybody();
+        full_fence();
         !looks_late && daemon.retract(0)
     };
     let (rung, gone) = race(releases, wants);
@@ -237,7 +237,7 @@ fn awaited() {
             return true;
         }
         daemon.index.expect(HASH, true);
-        fence_everybody();
+        full_fence();
         !expects_late && !daemon.drain().is_empty()
     };
     let (rung, there) = race(puts, waits);

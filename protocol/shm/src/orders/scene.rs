@@ -11,7 +11,7 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 
 use super::atomic;
-use crate::fences::{Fences, fence_everybody};
+use crate::fences::full_fence;
 use crate::index::{IndexReader, IndexWriter, Missed, Place, SlotFields, SlotState};
 use crate::page::{ClientPage, Entry, EntryKind, OwnPage};
 
@@ -62,7 +62,7 @@ pub(super) fn scene(slots: u32) -> (Daemon, Client) {
     let extents = Arc::new(Extents(std::array::from_fn(|_| UnsafeCell::new(0))));
     let client = Client {
         index: IndexReader::attach(index.fd()).unwrap(),
-        page: OwnPage::attach(page.fd(), Fences::Own).unwrap(),
+        page: OwnPage::attach(page.fd()).unwrap(),
         extents: extents.clone(),
     };
     (Daemon { index, page, extents }, client)
@@ -106,7 +106,7 @@ impl Daemon {
     fn claims(&self, slot: u32) -> bool {
         let mut claimed = false;
         if !slipped(Slip::NoScan) {
-            fence_everybody();
+            full_fence();
             self.page.scan(&mut |there, generation| {
                 claimed |= there == slot && self.index.generation(slot) as u32 == generation;
             });

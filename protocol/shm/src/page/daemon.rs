@@ -123,7 +123,6 @@ impl ClientPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fences::Fences;
 
     fn claims(page: &ClientPage) -> Vec<(u32, u32)> {
         let mut claims = Vec::new();
@@ -154,7 +153,7 @@ mod tests {
     #[test]
     fn what_was_used_lately_is_told_once() {
         let page = ClientPage::create(1).unwrap();
-        let pins = crate::page::OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let pins = crate::page::OwnPage::attach(page.fd()).unwrap();
         let recent = || {
             let mut recent = Vec::new();
             page.take_recent(&mut |slot| recent.push(slot));

@@ -55,12 +55,11 @@ fn offset(number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fences::Fences;
 
     #[test]
     fn slots_are_taken_in_the_order_they_were_handed_out() {
         let mut page = ClientPage::create(1).unwrap();
-        let own = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let own = OwnPage::attach(page.fd()).unwrap();
         let mut taken = 0;
         assert_eq!(own.next_grant(&mut taken), None);
         page.grant([(5, 1 << 40 | 7), (0, 1)].into_iter());
@@ -72,7 +71,7 @@ mod tests {
     #[test]
     fn a_slot_that_is_taken_before_its_turn_is_not_taken_again() {
         let mut page = ClientPage::create(1).unwrap();
-        let own = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let own = OwnPage::attach(page.fd()).unwrap();
         page.grant((0..GRANTS_QUEUED as u32).map(|slot| (slot, 1)));
         let mut taken = 0;
         let mut next = || own.next_grant(&mut taken).map(|grant| grant.slot);
@@ -86,7 +85,7 @@ mod tests {
     #[test]
     fn who_comes_late_takes_the_last_ones() {
         let mut page = ClientPage::create(1).unwrap();
-        let own = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let own = OwnPage::attach(page.fd()).unwrap();
         page.grant((0..GRANTS_QUEUED as u32 + 3).map(|slot| (slot, 1)));
         let mut taken = 0;
         assert_eq!(own.next_grant(&mut taken).map(|grant| grant.slot), Some(3));

@@ -1,8 +1,8 @@
 //! The client's side of its page: claims without the daemon.
 //!
 //! Invariant: a cell belongs to whoever set its claim until that is cleared; so its count of uses needs no atomic
-//! addition. The first cells are divided into blocks, and only one thread at a time claims in a block; so that claim
-//! needs no atomic exchange. The cells behind them are for everybody.
+//! addition. The first cells are divided into blocks, and only one thread at a time claims in a block; so a claim
+//! there need not be tried again. The cells behind them are for everybody.
 
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -14,7 +14,7 @@ use super::{
     RECENCY_WORDS, RECENCY_WRITTEN_OFFSET, claim,
 };
 use crate::atomic::AtomicU64;
-use crate::fences::Fences;
+use crate::fences;
 use crate::fork::process_token;
 use crate::index::AttachError;
 use crate::memfd;
@@ -27,14 +27,13 @@ pub struct OwnPage {
     words: Option<Words>,
     /// The process that mapped it.
     process: u64,
-    fences: Fences,
     /// Among the cells for everybody, where one was free.
     shared_near: AtomicU32,
 }
 
 impl OwnPage {
     /// Maps a page that a daemon sent. Forked children don't inherit the mapping: it is not theirs.
-    pub fn attach(fd: impl AsFd, fences: Fences) -> Result<Self, AttachError> {
+    pub fn attach(fd: impl AsFd) -> Result<Self, AttachError> {
         let bytes = memfd::check_seals(fd.as_fd())?;
         if bytes != PAGE_BYTES {
             return Err(AttachError::Layout);
@@ -44,7 +43,7 @@ impl OwnPage {
             return Err(AttachError::Layout);
         }
         words.keep_from_children()?;
-        Ok(Self { words: Some(words), process: process_token(), fences, shared_near: AtomicU32::new(0) })
+        Ok(Self { words: Some(words), process: process_token(), shared_near: AtomicU32::new(0) })
     }
 
     /// Writes a claim into a free cell near another one, and fences. `None`: those looked at are taken.
@@ -59,7 +58,7 @@ impl OwnPage {
                 if self.claim_word(cell).load(Relaxed) == 0 {
                     // Before the claim: whoever sees the claim looks far enough to see it.
                     self.note_used(cell);
-                    self.fences.claim(self.claim_word(cell), claim);
+                    fences::claim(self.claim_word(cell), claim);
                     return Some(cell);
                 }
             }
@@ -75,7 +74,7 @@ impl OwnPage {
         let mut cells = (0..PROBES_MAX).map(|step| SHARED_CELLS.start + first.wrapping_add(step) % count);
         let cell = cells.find(|cell| {
             self.note_used(*cell);
-            self.fences.claim_if_free(self.claim_word(*cell), claim)
+            fences::claim_if_free(self.claim_word(*cell), claim)
         })?;
         self.shared_near.store(cell - SHARED_CELLS.start, Relaxed);
         Some(cell)
@@ -84,13 +83,7 @@ impl OwnPage {
     /// Clears a claim, and fences: what is read next tells whether the daemon waited for it.
     #[inline]
     pub fn release(&self, cell: u32) {
-        self.fences.store_then_fence(self.claim_word(cell), 0);
-    }
-
-    /// What was told on the ring is to be seen before what is read behind this.
-    #[inline]
-    pub fn fence(&self) {
-        self.fences.fence();
+        fences::store_then_fence(self.claim_word(cell), 0);
     }
 
     /// Is anything claimed? Whoever claims something after this was asked has to know that by other means.
@@ -156,7 +149,7 @@ mod tests {
     #[test]
     fn cells_are_taken_beside_one_another_and_used_again() {
         let page = ClientPage::create(1).unwrap();
-        let pins = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let pins = OwnPage::attach(page.fd()).unwrap();
         assert_eq!(pins.claim(1, 1, 8), Some(8));
         assert_eq!(pins.claim(1, 1, 8), Some(9));
         pins.release(8);
@@ -169,7 +162,7 @@ mod tests {
     #[test]
     fn who_holds_more_than_a_block_claims_among_all_and_at_last_over_the_socket() {
         let page = ClientPage::create(1).unwrap();
-        let pins = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let pins = OwnPage::attach(page.fd()).unwrap();
         let near = 3 * BLOCK_CELLS + 5;
         let mut cells: Vec<u32> = (0..BLOCK_CELLS).map(|_| pins.claim(1, 1, near).unwrap()).collect();
         cells.sort_unstable();
@@ -189,7 +182,7 @@ mod tests {
     #[test]
     fn a_crowded_stretch_sends_the_get_over_the_socket() {
         let page = ClientPage::create(1).unwrap();
-        let pins = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let pins = OwnPage::attach(page.fd()).unwrap();
         for _ in 0..PROBES_MAX {
             assert!(pins.claim(1, 1, OWN_CELLS - 10).is_some());
         }
@@ -202,8 +195,8 @@ mod tests {
     #[test]
     fn a_file_that_is_no_page_is_refused() {
         let zeros = memfd::create("test", PAGE_BYTES).unwrap();
-        assert!(matches!(OwnPage::attach(&zeros, Fences::Own), Err(AttachError::Layout)));
+        assert!(matches!(OwnPage::attach(&zeros), Err(AttachError::Layout)));
         let short = memfd::create("test", 4096).unwrap();
-        assert!(matches!(OwnPage::attach(&short, Fences::Own), Err(AttachError::Layout)));
+        assert!(matches!(OwnPage::attach(&short), Err(AttachError::Layout)));
     }
 }

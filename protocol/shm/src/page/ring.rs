@@ -71,7 +71,6 @@ fn entry_offset(number: u64) -> u64 {
 mod tests {
     use super::super::EntryKind;
     use super::*;
-    use crate::fences::Fences;
 
     fn drained(page: &mut ClientPage) -> Vec<u32> {
         let mut slots = Vec::new();
@@ -82,7 +81,7 @@ mod tests {
     #[test]
     fn entries_come_in_their_order_and_once() {
         let mut page = ClientPage::create(1).unwrap();
-        let own = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let own = OwnPage::attach(page.fd()).unwrap();
         let mut tail = 0;
         assert_eq!(drained(&mut page), []);
         for slot in 0..RING_ENTRIES as u32 {
@@ -100,7 +99,7 @@ mod tests {
     #[test]
     fn a_tail_that_no_ring_can_have_is_an_overrun() {
         let mut page = ClientPage::create(1).unwrap();
-        let own = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let own = OwnPage::attach(page.fd()).unwrap();
         let mut tail = 0;
         assert!(own.push(&mut tail, &Entry::of(EntryKind::Seal, 1, 1)));
         assert_eq!(drained(&mut page), [1]);
@@ -113,7 +112,7 @@ mod tests {
     #[test]
     fn the_head_in_the_page_is_not_believed() {
         let mut page = ClientPage::create(1).unwrap();
-        let own = OwnPage::attach(page.fd(), Fences::Own).unwrap();
+        let own = OwnPage::attach(page.fd()).unwrap();
         let mut tail = 0;
         assert!(own.push(&mut tail, &Entry::of(EntryKind::Seal, 1, 1)));
         assert_eq!(drained(&mut page), [1]);
