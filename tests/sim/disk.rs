@@ -15,6 +15,7 @@ use plasmad_core::residence::Record;
 use plasmad_core::{ClientId, Effect, Event};
 use plasmad_wire::{Extent, ObjectId};
 
+use super::simulator::CAPACITY_BYTES;
 use crate::support::{Checked, Random, ensure};
 
 /// The bytes of one object.
@@ -272,9 +273,10 @@ impl Disk {
         !self.writing.is_empty() || !self.reading.is_empty()
     }
 
-    /// There is hardly room for another batch.
+    /// There is less room than memory may hold.
     pub(super) fn is_full(&self) -> bool {
-        self.files.values().map(|file| file.bytes).sum::<u64>() > self.config.max_bytes / 2
+        let taken = self.files.values().map(|file| file.bytes).sum::<u64>();
+        taken + CAPACITY_BYTES > self.config.max_bytes
     }
 
     /// Memory that the disk writes to, or reads from.

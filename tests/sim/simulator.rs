@@ -543,7 +543,7 @@ impl Simulator {
     }
 }
 
-const CAPACITY_BYTES: u64 = 5 * 512 * 1024;
+pub(super) const CAPACITY_BYTES: u64 = 5 * 512 * 1024;
 
 const SLOTS: u32 = 48;
 

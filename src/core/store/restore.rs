@@ -52,6 +52,8 @@ impl Store {
                 None => return,
             }
         }
+        // There may be more who were not looked at.
+        self.disk.restores_due = true;
     }
 
     /// A restore is done, or failed.
