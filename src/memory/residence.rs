@@ -11,11 +11,10 @@ use plasmad_core::residence::{Entry, FillFailed, Grant, Named, Pinned, Record};
 use plasmad_core::slot::SlotSet;
 use plasmad_core::{ClientId, Residence, SlotNumber};
 use plasmad_shm::faults::Fault;
-use plasmad_shm::fences::full_fence;
 use plasmad_shm::index::{IndexWriter, Place, SlotFields, SlotState, WAITERS, waiter_number};
 use plasmad_shm::memfd;
 use plasmad_shm::page;
-use plasmad_shm::page::{ClientPage, EntryKind};
+use plasmad_shm::page::{ClientPage, EntryKind, fence_before_scan};
 use plasmad_shm::populate::HUGE_PAGE_BYTES;
 use plasmad_wire::{Extent, Format, Handle, ObjectId, Pin};
 
@@ -113,7 +112,7 @@ impl SharedMemory {
         if Fault::EagerFree.is_in() {
             return;
         }
-        full_fence();
+        fence_before_scan();
         for (client, page) in &self.pages {
             self.scan_page(page, &mut |slot| visit(*client, slot));
         }
@@ -178,7 +177,7 @@ impl Residence for SharedMemory {
             *count = if expected { *count + 1 } else { *count - 1 };
             self.index.expect(hash, *count > 0);
         }
-        full_fence();
+        fence_before_scan();
     }
 
     fn publish(&mut self, slot: SlotNumber, record: &Record) {
@@ -211,7 +210,7 @@ impl Residence for SharedMemory {
     }
 
     fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet) {
-        full_fence();
+        fence_before_scan();
         if let Some(page) = self.pages.get(&client) {
             self.scan_page(page, &mut |slot| {
                 into.insert(slot);
@@ -236,7 +235,7 @@ impl Residence for SharedMemory {
 
     fn want(&mut self, wanted: bool) {
         self.index.want(wanted);
-        full_fence();
+        fence_before_scan();
     }
 
     fn retract(&mut self, window: &[SlotNumber]) -> Result<(), Pinned> {

@@ -3,14 +3,14 @@
 //! Invariant: a claim made here is in the page before the object is looked at, and every claim is given back through
 //! the session that made it, in the process that made it.
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use plasmad_shm::fences::full_fence;
 use plasmad_shm::index::{AttachError, Granted, IndexReader, Missed, Place};
 use plasmad_shm::page::{Entry, Grant, OwnPage};
 use plasmad_wire::ObjectId;
 
-use crate::cells;
 use crate::error::{Error, Result};
 use crate::forks;
 use crate::pushing::Pushing;
@@ -38,11 +38,11 @@ impl Fast {
     #[inline(always)]
     pub(crate) fn pin(&self, id: &ObjectId) -> std::result::Result<(u32, Place), Missed> {
         let hash = id.hash(self.index.hash_seed());
-        let found = self.index.pin(id.as_bytes(), hash, &self.page, cells::near())?;
+        let found = self.index.pin(id.as_bytes(), hash, &self.page, first_cell())?;
         if forks::is_closed() {
             return Err(self.pinned_during_fork(found.word));
         }
-        cells::had(found.word);
+        CELL.set(found.word);
         Ok((found.word, found.place))
     }
 
@@ -58,7 +58,7 @@ impl Fast {
     #[inline]
     pub(crate) fn release(&self, cell: u32) -> bool {
         self.page.release(cell);
-        cells::had(cell);
+        CELL.set(cell);
         self.index.is_wanted()
     }
 
@@ -70,18 +70,18 @@ impl Fast {
     /// Pins a place that was granted, to fill it.
     #[inline]
     pub(crate) fn pin_granted(&self, grant: Grant) -> std::result::Result<Granted, Missed> {
-        let granted = self.index.pin_granted(grant, &self.page, cells::near())?;
-        cells::had(granted.word);
+        let granted = self.index.pin_granted(grant, &self.page, first_cell())?;
+        CELL.set(granted.word);
         Ok(granted)
     }
 
     /// Pins an object of this client's own, by its place.
     pub(crate) fn pin_own(&self, slot: u32, generation: u64) -> std::result::Result<u32, Missed> {
-        let cell = self.index.pin_own(slot, generation, &self.page, cells::near())?;
+        let cell = self.index.pin_own(slot, generation, &self.page, first_cell())?;
         if forks::is_closed() {
             return Err(self.pinned_during_fork(cell));
         }
-        cells::had(cell);
+        CELL.set(cell);
         Ok(cell)
     }
 
@@ -103,7 +103,7 @@ impl Fast {
 
     /// What was told before is to be seen before what is read behind this; `true` if the daemon wants to hear of it.
     pub(crate) fn fence(&self) -> bool {
-        full_fence();
+        fence(Ordering::SeqCst);
         self.index.is_wanted()
     }
 
@@ -116,5 +116,39 @@ impl Fast {
     /// Is the object there? `false` proves nothing.
     pub(crate) fn contains(&self, id: &ObjectId) -> bool {
         self.index.contains(id.as_bytes(), id.hash(self.index.hash_seed()))
+    }
+}
+
+/// Where this thread looks for a free cell: the one it had last, at first a cache line of its own. It takes that line
+/// once, found or not: the daemon looks at all cells up to the highest ever used.
+#[inline]
+fn first_cell() -> u32 {
+    if CELL.get() == NONE_YET {
+        CELL.set(THREADS.fetch_add(1, Ordering::Relaxed).wrapping_mul(CELLS_PER_LINE));
+    }
+    CELL.get()
+}
+
+thread_local! {
+    static CELL: Cell<u32> = const { Cell::new(NONE_YET) };
+}
+
+static THREADS: AtomicU32 = AtomicU32::new(0);
+const NONE_YET: u32 = u32::MAX;
+const CELLS_PER_LINE: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_finds_nothing_keeps_to_its_line() {
+        let line = || {
+            let first = first_cell();
+            assert_eq!((first % CELLS_PER_LINE, first_cell(), first_cell()), (0, first, first));
+            first
+        };
+        let other = std::thread::spawn(line).join().unwrap();
+        assert_ne!(std::thread::spawn(line).join().unwrap(), other);
     }
 }

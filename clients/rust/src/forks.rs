@@ -24,7 +24,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-use plasmad_shm::fences::full_fence;
 use plasmad_shm::fork::{Handlers, at_fork};
 use plasmad_shm::life::Life;
 use plasmad_wire::request::Lease;
@@ -88,7 +87,7 @@ pub(crate) fn watch(session: &Arc<Session>) -> Result<()> {
 fn before() {
     let gate = lock(&GATE);
     IS_CLOSED.store(true, Relaxed);
-    full_fence();
+    fence(SeqCst);
     let sessions: Vec<Arc<Session>> = lock(&SESSIONS).iter().filter_map(Weak::upgrade).collect();
     sessions.iter().for_each(|session| session.lease());
     let registry = lock(&SESSIONS);

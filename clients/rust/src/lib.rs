@@ -38,7 +38,6 @@
 
 mod arena;
 mod buffer;
-mod cells;
 mod connection;
 mod error;
 mod fast;

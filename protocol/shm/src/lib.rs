@@ -10,7 +10,7 @@
 //! | [`index`] | the index of sealed objects, written by the daemon alone, read by clients |
 //! | [`page`] | a client's page: its claims |
 //! | [`life`] | files that tell the daemon whether anybody still maps them |
-//! | [`fences`] | a store and a full fence as one step |
+//! | `ordering` | a store and a full fence as one step |
 //! | [`copy`] | the one place that copies payloads |
 //! | [`faults`] | mistakes and slowness that the torture test can compile in |
 //! | [`populate`] | making pages present ahead of use, small or huge ones, and giving them back |
@@ -26,13 +26,13 @@ mod atomic;
 pub mod copy;
 pub mod faults;
 pub mod fd_passing;
-pub mod fences;
 pub mod fork;
 pub mod index;
 pub mod life;
 mod map;
 pub mod mapping;
 pub mod memfd;
+mod ordering;
 #[cfg(loom)]
 mod orders;
 pub mod page;

@@ -42,12 +42,13 @@ use Verdict::{Needed, Spare, Unseen};
 
 pub(super) const ORDERS: &[Order] = &[
     // The fence in the middle of a claim, on either side; and what a claim keeps apart.
-    order("fences.rs full_fence", "fence(SeqCst);", Needed(RACE)),
-    order("fences.rs store_then_fence", "word.store(value, Release);", Needed(RACE)),
+    order("ordering.rs set_if_zero_then_fence", "fence(SeqCst);", Needed(RACE)),
+    order("page/daemon.rs fence_before_scan", "fence(SeqCst);", Needed(RACE)),
+    order("ordering.rs store_then_fence", "word.store(value, Release);", Needed(RACE)),
     order("page/daemon.rs scan", "for claim in own.chain(words).map(|word| word.load(Acquire)) {", Needed(RACE)),
     order(
-        "fences.rs claim_if_free",
-        "let is_claimed = word.compare_exchange(0, claim, order, Relaxed).is_ok();",
+        "ordering.rs set_if_zero_then_fence",
+        "let stored = word.compare_exchange(0, value, SeqCst, Relaxed).is_ok();",
         Spare("the fence behind it does more; on x86-64 it is that fence"),
     ),
     order(
@@ -55,7 +56,8 @@ pub(super) const ORDERS: &[Order] = &[
         "self.commit(slot).store(commit_word(generation, state), Release);",
         Spare("there is a fence behind each mark, and putting back tells nothing new"),
     ),
-    // Between saying something and looking whether the other side sleeps stand the fences above.
+    // The fence between saying something and looking whether the other side sleeps.
+    order("ordering.rs store_then_fence", "fence(SeqCst);", Needed("nobody is told of the last release")),
     order(
         "index/writer.rs want",
         "self.words.u32_at(WANTED_OFFSET).store(wanted.into(), Release);",

@@ -11,9 +11,8 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 
 use super::atomic;
-use crate::fences::full_fence;
 use crate::index::{IndexReader, IndexWriter, Missed, Place, SlotFields, SlotState};
-use crate::page::{ClientPage, Entry, EntryKind, OwnPage};
+use crate::page::{ClientPage, Entry, EntryKind, OwnPage, fence_before_scan};
 
 pub(super) const A: [u8; 28] = [1; 28];
 pub(super) const B: [u8; 28] = [2; 28];
@@ -106,7 +105,7 @@ impl Daemon {
     fn claims(&self, slot: u32) -> bool {
         let mut claimed = false;
         if !slipped(Slip::NoScan) {
-            full_fence();
+            fence_before_scan();
             self.page.scan(&mut |there, generation| {
                 claimed |= there == slot && self.index.generation(slot) as u32 == generation;
             });

@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use super::{
     LAYOUT_VERSION, MAGIC, OWN_CELL_BYTES, OWN_CELLS, OWN_OFFSET, OWN_USED_OFFSET, PAGE_BYTES, PIN_WORDS,
     RECENCY_OFFSET, RECENCY_WORDS, RECENCY_WRITTEN_OFFSET, WORDS_OFFSET, claim,
 };
-use crate::atomic::AtomicU64;
+use crate::atomic::{AtomicU64, fence};
 use crate::words::Words;
 
 /// The daemon's side of one client's page.
@@ -67,7 +67,7 @@ impl ClientPage {
     }
 
     /// Visits every claim: the slot and the low 32 bits of its generation. A hostile page may hold slots that don't
-    /// exist. The caller fences first, for everybody and once for all pages.
+    /// exist. The caller fences first, once for all pages.
     pub fn scan(&self, visit: &mut dyn FnMut(u32, u32)) {
         let own = (0..self.own_cells_used()).map(|cell| self.own_cell(cell));
         let words = (0..self.high_water).map(|word| self.word(word));
@@ -118,6 +118,12 @@ impl ClientPage {
     fn word(&self, word: u32) -> &AtomicU64 {
         self.words.u64_at(WORDS_OFFSET + 8 * u64::from(word))
     }
+}
+
+/// Stands between a change of commit words and the scan that asks who pinned before it: either the client sees the
+/// change, or the scan sees the pin.
+pub fn fence_before_scan() {
+    fence(SeqCst);
 }
 
 #[cfg(test)]

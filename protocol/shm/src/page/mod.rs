@@ -29,10 +29,10 @@ mod grants;
 mod own;
 mod ring;
 
-pub use daemon::ClientPage;
+pub use daemon::{ClientPage, fence_before_scan};
 pub use entry::{Entry, EntryKind};
 pub use grants::Grant;
-pub use own::{BLOCK_CELLS, BLOCKS, OwnPage};
+pub use own::OwnPage;
 pub use ring::Overrun;
 
 fn claim(slot: u32, generation: u64) -> u64 {

@@ -1,12 +1,9 @@
 //! The client's side of its page: claims without the daemon.
 //!
-//! Invariant: a cell belongs to whoever set its claim until that is cleared; so its count of uses needs no atomic
-//! addition. The first cells are divided into blocks, and only one thread at a time claims in a block; so a claim
-//! there need not be tried again. The cells behind them are for everybody.
+//! Invariant: a cell belongs to the thread that set its claim until that thread clears it; so its count of uses
+//! needs no atomic addition.
 
-use std::ops::Range;
 use std::os::fd::AsFd;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{
@@ -14,10 +11,10 @@ use super::{
     RECENCY_WORDS, RECENCY_WRITTEN_OFFSET, claim,
 };
 use crate::atomic::AtomicU64;
-use crate::fences;
 use crate::fork::process_token;
 use crate::index::AttachError;
 use crate::memfd;
+use crate::ordering::{set_if_zero_then_fence, store_then_fence};
 use crate::words::Words;
 
 /// A client's own cells, in its page.
@@ -27,8 +24,6 @@ pub struct OwnPage {
     words: Option<Words>,
     /// The process that mapped it.
     process: u64,
-    /// Among the cells for everybody, where one was free.
-    shared_near: AtomicU32,
 }
 
 impl OwnPage {
@@ -43,47 +38,24 @@ impl OwnPage {
             return Err(AttachError::Layout);
         }
         words.keep_from_children()?;
-        Ok(Self { words: Some(words), process: process_token(), shared_near: AtomicU32::new(0) })
+        Ok(Self { words: Some(words), process: process_token() })
     }
 
-    /// Writes a claim into a free cell near another one, and fences. `None`: those looked at are taken.
-    ///
-    /// A cell below [`BLOCK_CELLS`] times [`BLOCKS`] may be named only by the thread that has its block.
+    /// Writes a claim into a free cell near `hint`, and fences. `None`: those looked at are taken.
     #[inline(always)]
-    pub(crate) fn claim(&self, slot: u32, generation: u64, near: u32) -> Option<u32> {
+    pub(crate) fn claim(&self, slot: u32, generation: u64, hint: u32) -> Option<u32> {
         let claim = claim(slot, generation);
-        if near < SHARED_CELLS.start {
-            let (block, first) = (near / BLOCK_CELLS * BLOCK_CELLS, near % BLOCK_CELLS);
-            for cell in (0..BLOCK_CELLS).map(|step| block + (first + step) % BLOCK_CELLS) {
-                if self.claim_word(cell).load(Relaxed) == 0 {
-                    // Before the claim: whoever sees the claim looks far enough to see it.
-                    self.note_used(cell);
-                    fences::claim(self.claim_word(cell), claim);
-                    return Some(cell);
-                }
-            }
-        }
-        self.claim_among_all(claim, near)
-    }
-
-    /// Where others claim too; who has a full block goes on where the last such one found a cell.
-    #[cold]
-    fn claim_among_all(&self, claim: u64, near: u32) -> Option<u32> {
-        let count = SHARED_CELLS.end - SHARED_CELLS.start;
-        let first = near.checked_sub(SHARED_CELLS.start).unwrap_or_else(|| self.shared_near.load(Relaxed));
-        let mut cells = (0..PROBES_MAX).map(|step| SHARED_CELLS.start + first.wrapping_add(step) % count);
-        let cell = cells.find(|cell| {
+        (0..PROBES_MAX).map(|step| hint.wrapping_add(step) % OWN_CELLS).find(|cell| {
+            // Before the claim: whoever sees the claim looks far enough to see it.
             self.note_used(*cell);
-            fences::claim_if_free(self.claim_word(*cell), claim)
-        })?;
-        self.shared_near.store(cell - SHARED_CELLS.start, Relaxed);
-        Some(cell)
+            set_if_zero_then_fence(self.claim_word(*cell), claim)
+        })
     }
 
     /// Clears a claim, and fences: what is read next tells whether the daemon waited for it.
     #[inline]
     pub fn release(&self, cell: u32) {
-        fences::store_then_fence(self.claim_word(cell), 0);
+        store_then_fence(self.claim_word(cell), 0);
     }
 
     /// Is anything claimed? Whoever claims something after this was asked has to know that by other means.
@@ -132,13 +104,7 @@ impl Drop for OwnPage {
     }
 }
 
-/// How many blocks of cells there are that one thread at a time claims in.
-pub const BLOCKS: u32 = if cfg!(loom) { 1 } else { 16 };
-/// How many cells a block has: as many buffers as most threads hold at once.
-pub const BLOCK_CELLS: u32 = if cfg!(loom) { 1 } else { 64 };
-/// Where every thread claims that has no block, or holds more.
-const SHARED_CELLS: Range<u32> = BLOCKS * BLOCK_CELLS..OWN_CELLS;
-/// Cells looked at there before a get goes over the socket.
+/// Cells looked at before a get goes over the socket.
 const PROBES_MAX: u32 = 64;
 
 #[cfg(test)]
@@ -157,26 +123,6 @@ mod tests {
         assert!(pins.has_claims());
         [8, 9].into_iter().for_each(|cell| pins.release(cell));
         assert!(!pins.has_claims());
-    }
-
-    #[test]
-    fn who_holds_more_than_a_block_claims_among_all_and_at_last_over_the_socket() {
-        let page = ClientPage::create(1).unwrap();
-        let pins = OwnPage::attach(page.fd()).unwrap();
-        let near = 3 * BLOCK_CELLS + 5;
-        let mut cells: Vec<u32> = (0..BLOCK_CELLS).map(|_| pins.claim(1, 1, near).unwrap()).collect();
-        cells.sort_unstable();
-        assert_eq!(cells, (3 * BLOCK_CELLS..4 * BLOCK_CELLS).collect::<Vec<_>>(), "no cell of another block");
-        for cell in SHARED_CELLS {
-            assert_eq!(pins.claim(1, 1, near), Some(cell));
-        }
-        assert_eq!(pins.claim(1, 1, near), None);
-        assert_eq!(pins.claim(1, 1, SHARED_CELLS.start + 9), None);
-        pins.release(near);
-        assert_eq!(pins.claim(2, 1, near), Some(near));
-        let mut count = 0;
-        page.scan(&mut |slot, generation| count += u32::from((slot, generation) == (1, 1)));
-        assert_eq!(count, BLOCK_CELLS - 1 + SHARED_CELLS.end - SHARED_CELLS.start);
     }
 
     #[test]
