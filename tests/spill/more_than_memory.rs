@@ -88,6 +88,21 @@ fn reader() {
 }
 
 #[test]
+fn who_finds_memory_and_disk_full_is_told_of_both() {
+    let place = place();
+    let daemon = Daemon::start(place.path(), &["--memory", "16MiB", "--spill-max", "20MiB"]);
+    let store = daemon.store();
+    let timeout = Timeout::After(std::time::Duration::from_secs(1));
+    let put =
+        |number: u64| store.put(&content(number, 5 * MIB), &CreateOptions { timeout, ..CreateOptions::default() });
+    let refused = (0..8).find_map(|number| put(number).err()).expect("36 MiB are less than 40");
+    let text = refused.to_string();
+    assert!(text.contains("of the 20.0 MiB that may be spilled are taken; delete objects, or start"), "{text}");
+    let all = stats(&store);
+    assert!(all["spill"]["live_bytes"].as_u64().unwrap() > 0 && all["spill"]["lost_total"] == 0, "{all}");
+}
+
+#[test]
 fn metadata_and_what_was_said_of_an_object_come_back_with_it() {
     let place = place();
     let daemon = Daemon::start(place.path(), &["--memory", "64MiB"]);
