@@ -203,6 +203,22 @@ fn a_create_that_finds_no_room_waits_until_others_are_on_disk() {
 }
 
 #[test]
+fn who_passes_a_create_takes_nothing_of_what_is_being_gathered_for_it() {
+    let mut disk = Spilling::new(40 * UNIT);
+    for (id, units) in [(1, 10), (9, 5), (2, 10), (3, 5)] {
+        disk.put(id, units * UNIT);
+    }
+    disk.delete(5, 9);
+    // What 1 and 2 leave, with the hole between them.
+    assert_eq!(disk.put_waiting(10, 10, 20 * UNIT, FOREVER), []);
+    assert_eq!(disk.carried(), [1, 2]);
+    // It would lie in that hole; the next one lies behind it all.
+    assert_eq!(disk.put_waiting(11, 11, 4 * UNIT, FOREVER), []);
+    assert_eq!(disk.put_waiting(12, 12, 8 * UNIT, FOREVER), [(1, 12, Reply::Done(1))]);
+    assert_eq!(disk.written(WriteOutcome::Written), [(1, 10, Reply::Done(1)), (1, 11, Reply::Done(1))]);
+}
+
+#[test]
 fn a_create_that_can_not_be_served_spills_nothing() {
     let mut disk = Spilling::with_room(16 * UNIT, 0);
     (1..=3).for_each(|id| disk.put(id, 5 * UNIT));

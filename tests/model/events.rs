@@ -47,7 +47,7 @@ impl Model {
             Event::Written { .. } | Event::Restored { .. } | Event::Adopted(_) => unreachable!("there is no disk"),
             Event::Tick => self.tick(said)?,
         }
-        self.serve_creates(said)
+        self.look_at_line(said)
     }
 
     fn asked(&mut self, said: &mut Transcript, client: ClientId, tag: RequestTag, verb: Verb) -> Checked {

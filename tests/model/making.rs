@@ -2,12 +2,13 @@
 
 use plasmad_core::effect::Shortage;
 use plasmad_core::event::Wanted;
+use plasmad_core::queue::{LOOK_AHEAD, PASSED_BYTES_MIN};
 use plasmad_core::residence::Record;
 use plasmad_core::{ClientId, Refusal, Reply, RequestTag};
 use plasmad_wire::limits::METADATA_BYTES_MAX;
 use plasmad_wire::{ChangeKind, Extent, Handle, ObjectId};
 
-use super::state::{Model, Object, Purpose, reserved};
+use super::state::{Model, Object, Purpose, Wait, reserved};
 use super::transcript::Transcript;
 use crate::support::{Call, Checked, Violation, ensure};
 
@@ -20,10 +21,20 @@ impl Model {
         timeout_ns: u64,
         objects: Vec<Wanted>,
     ) -> Checked {
+        // What became free just now is for those who were here before.
+        if self.room_changed {
+            self.serve_creates(said, Look::Now)?;
+        }
         if let Err(refusal) = self.check_new(said, &objects)? {
             return self.answer(said, client, tag, Err(refusal));
         }
-        if self.first_create().is_none() && self.try_create(said, client, tag, &objects, Look::Now)? {
+        let served = match self.line().len() {
+            0 => self.try_create(said, client, tag, &objects, Look::Now)?,
+            // If anything was taken back for it, the others are looked at before it once more.
+            1..=LOOK_AHEAD if !self.room_changed => self.try_to_pass(said, client, tag, &objects)?,
+            _ => false,
+        };
+        if served {
             return Ok(());
         }
         if timeout_ns == 0 {
@@ -37,23 +48,83 @@ impl Model {
         Ok(())
     }
 
-    /// In order; who cannot be served holds up all behind. The core may look for room more than once.
-    pub(super) fn serve_creates(&mut self, said: &mut Transcript) -> Checked {
-        while let Some(number) = self.first_create() {
+    /// The core looks at the line at the end of an event: if it must, and maybe more than once.
+    pub(super) fn look_at_line(&mut self, said: &mut Transcript) -> Checked {
+        loop {
             let before = said.calls_left();
-            if !self.serve(said, number, Look::Maybe)? && said.calls_left() == before {
+            self.serve_creates(said, Look::Maybe)?;
+            if said.calls_left() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The first as long as there is room for it, then those close behind it that may pass, and so on.
+    fn serve_creates(&mut self, said: &mut Transcript, look: Look) -> Checked {
+        while let Some(first) = self.line().first().copied() {
+            if !self.serve(said, first, look)? && !self.serve_close_behind(said)? {
                 break;
             }
         }
+        self.room_changed = false;
         Ok(())
+    }
+
+    fn serve_close_behind(&mut self, said: &mut Transcript) -> Checked<bool> {
+        let mut any = false;
+        for number in self.line().into_iter().skip(1).take(LOOK_AHEAD) {
+            let Wait { client, tag, purpose: Purpose::Create(objects), .. } = self.waits[&number].clone() else {
+                unreachable!("it is a create")
+            };
+            if self.try_to_pass(said, client, tag, &objects)? {
+                self.waits.remove(&number);
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Who isn't first is served if holes are enough, and the first has not been passed by as many bytes as it asks for.
+    fn try_to_pass(
+        &mut self,
+        said: &mut Transcript,
+        client: ClientId,
+        tag: RequestTag,
+        objects: &[Wanted],
+    ) -> Checked<bool> {
+        let first = self.line()[0];
+        let Purpose::Create(asked) = &self.waits[&first].purpose else { unreachable!("it is a create") };
+        let bytes = |objects: &[Wanted]| {
+            objects.iter().fold(0_u64, |sum, wanted| sum.saturating_add(wanted.bytes().unwrap_or(u64::MAX)))
+        };
+        let passed = if self.passed.0 == first { self.passed.1 } else { 0 };
+        let passed = passed.saturating_add(bytes(objects).max(PASSED_BYTES_MIN));
+        let vacancies = self.config.slots_max as usize - self.objects.len() - self.granted.len();
+        if passed > bytes(asked) || objects.len() > vacancies || !self.fits_all(objects) {
+            return Ok(false);
+        }
+        if let Some(wanted) = objects.iter().find(|wanted| self.find(wanted.id).is_some()) {
+            self.answer(said, client, tag, Err(Refusal::Exists(wanted.id)))?;
+            return Ok(true);
+        }
+        self.passed = (first, passed);
+        self.seen.passed += 1;
+        self.make(said, client, tag, objects)?;
+        Ok(true)
     }
 
     /// A create's time is up; only the first in line looks for room once more.
     pub(super) fn expire_create(&mut self, said: &mut Transcript, number: u64) -> Checked {
-        if self.first_create() == Some(number) && self.serve(said, number, Look::Now)? {
-            return Ok(());
+        if self.line().first() == Some(&number) {
+            if self.serve(said, number, Look::Now)? {
+                self.room_changed = true;
+                return Ok(());
+            }
+        } else if self.room_changed {
+            self.serve_creates(said, Look::Now)?;
         }
         let Some(wait) = self.waits.remove(&number) else { return Ok(()) };
+        self.room_changed = true;
         self.seen.creates_expired += 1;
         let Purpose::Create(objects) = wait.purpose else { unreachable!("it is a create") };
         let shortage = self.shortage(wait.client, &objects);
@@ -152,12 +223,18 @@ impl Model {
             window.iter().try_for_each(|slot| self.drop_object(said, slot.0))?;
             self.sweep_due = false;
         }
-        if let Reply::Created(_) = reply {
-            self.reserve(said, client, tag, objects)?;
-        } else {
-            self.put(said, client, tag, objects)?;
-        }
+        self.make(said, client, tag, objects)?;
         Ok(true)
+    }
+
+    /// The core made these where there was room.
+    fn make(&mut self, said: &mut Transcript, client: ClientId, tag: RequestTag, objects: &[Wanted]) -> Checked {
+        let is_inline = objects.iter().all(|wanted| wanted.payload.is_some());
+        if is_inline && !objects.is_empty() {
+            self.put(said, client, tag, objects)
+        } else {
+            self.reserve(said, client, tag, objects)
+        }
     }
 
     /// Was the next retraction made for this create, or for one behind it that is served at the same time?
@@ -293,6 +370,7 @@ impl Model {
         self.note(ChangeKind::Sealed, slot);
         if self.may_drop(&object) {
             self.recency.push(slot);
+            self.room_changed = true;
         }
         self.answer_satisfied(said, object.record.id)
     }
@@ -305,6 +383,7 @@ impl Model {
         }
         let object = self.objects.remove(&slot).expect("looked at before");
         self.generations.insert(slot, object.record.generation + 1);
+        self.room_changed = true;
         Ok(())
     }
 }
