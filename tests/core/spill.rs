@@ -356,6 +356,28 @@ fn what_could_not_be_written_stays_and_is_tried_again_later_each_time() {
 }
 
 #[test]
+fn what_found_no_room_on_disk_is_tried_again_soon_when_a_file_has_gone() {
+    for (outcome, delay_ms) in [(WriteOutcome::NoRoom, 100), (WriteOutcome::Failed, 1600)] {
+        let mut disk = Spilling::new(10 * UNIT);
+        (1..=9).for_each(|id| disk.put(id, UNIT));
+        disk.written(WriteOutcome::Written);
+        (11..=12).for_each(|id| disk.put(id, UNIT));
+        for _ in 0..4 {
+            disk.written(outcome);
+            disk.ticks_at(disk.store.store.next_deadline().expect("it is tried again"));
+        }
+        disk.written(outcome);
+        // Both objects in the only file that was written are deleted. Those that only failed batches were in gave nothing.
+        assert_eq!(disk.removed, [8, 9, 10, 11]);
+        disk.delete(20, 1);
+        disk.delete(21, 2);
+        assert_eq!(disk.removed, [8, 9, 10, 11, 7], "{outcome:?}");
+        let next = disk.store.store.next_deadline().expect("it is tried again");
+        assert_eq!((next - disk.store.now) / 1_000_000, delay_ms, "{outcome:?}");
+    }
+}
+
+#[test]
 fn an_object_that_is_lost_is_gone_and_all_who_wait_are_told() {
     let mut disk = Spilling::new(10 * UNIT);
     (1..=9).for_each(|id| disk.put(id, UNIT));
