@@ -1,6 +1,7 @@
 //! Creates that find no room.
 
-use plasmad_core::{ClientId, Event, Refusal, Reply, Verb, WhenFull};
+use plasmad_core::event::{Payload, Wanted};
+use plasmad_core::{ClientId, Config, Event, Refusal, Reply, Upkeep, Verb, WhenFull};
 use plasmad_wire::limits::FOREVER;
 use plasmad_wire::{Handle, ObjectId};
 
@@ -165,6 +166,73 @@ fn a_create_that_cannot_fit_evicts_nothing() {
     assert!((1..=4).all(|id| store.is_sealed(id)));
     created(&store.create(2, 13, 0, 53, 2 * 4096));
     assert_eq!([1, 2, 3, 4].map(|id| store.is_sealed(id)), [true, true, false, false]);
+}
+
+/// A store whose 1,024 slots are used, the first 8 by objects that may be dropped; number 1 is pinned.
+fn full_of_objects(when_full: WhenFull) -> Fixture {
+    let (capacity_bytes, upkeep) = (1024 * KIB, Upkeep::NONE);
+    let config = Config { capacity_bytes, slots_max: 1024, hash_seed: [1, 2], when_full, upkeep, spill: None };
+    let mut store = Fixture::with(config);
+    let objects = (0..1024).map(|number| inline(number, number < 8)).collect();
+    assert_eq!(store.asks(1, 1, Verb::Create { timeout_ns: 0, objects }), [(1, 1, Reply::Done(1024))]);
+    let pinned = store.asks(2, 1, Verb::Get { timeout_ns: 0, partial: false, ids: vec![inline(1, true).id] });
+    assert!(matches!(pinned[..], [(2, 1, Reply::Got { timed_out: false, .. })]), "{pinned:?}");
+    store
+}
+
+fn inline(number: u16, evictable: bool) -> Wanted {
+    let [high, low] = number.to_be_bytes();
+    let id = ObjectId::from_slice(&[0xff, high, low]).expect("three bytes are an id");
+    let payload = Some(Payload { data: vec![0; 64], metadata: Vec::new() });
+    Wanted { id, evictable, payload, ..wanted(1, 64) }
+}
+
+fn put_one(store: &mut Fixture, number: u16) -> Reply {
+    let objects = vec![inline(number, false)];
+    store.asks(1, 9, Verb::Create { timeout_ns: 0, objects }).remove(0).2
+}
+
+fn absent(store: &mut Fixture, numbers: std::ops::Range<u16>) -> Vec<u16> {
+    let ids = numbers.clone().map(|number| inline(number, false).id).collect();
+    let [(_, _, Reply::Present(present))] = &store.asks(2, 2, Verb::Contains { ids })[..] else { panic!() };
+    numbers.zip(present).filter(|(_, present)| !**present).map(|(number, _)| number).collect()
+}
+
+#[test]
+fn a_full_table_drops_the_least_recently_used_that_may_go_some_at_a_time() {
+    for when_full in [WhenFull::Evict, WhenFull::Spill] {
+        let mut store = full_of_objects(when_full);
+        for number in 1024..1028 {
+            assert_eq!(put_one(&mut store, number), Reply::Done(1));
+            assert_eq!(absent(&mut store, 0..1024), [0, 2, 3, 4], "a 256th of all slots");
+        }
+        assert_eq!(put_one(&mut store, 1028), Reply::Done(1));
+        let gone = absent(&mut store, 0..1024);
+        match when_full {
+            WhenFull::Evict => assert_eq!(gone, [0, 2, 3, 4, 5, 6, 7, 8]),
+            _ => assert_eq!(gone, [0, 2, 3, 4, 5, 6, 7], "the others are to be kept"),
+        }
+    }
+}
+
+#[test]
+fn a_full_table_of_what_must_stay_is_a_limit() {
+    let mut store = full_of_objects(WhenFull::Refuse);
+    let full = Reply::Refused(Refusal::TableFull { objects_max: 1024 });
+    assert_eq!(put_one(&mut store, 1024), full);
+    let mut store = full_of_objects(WhenFull::Spill);
+    let objects = (1024..1032).map(|number| inline(number, false)).collect();
+    assert_eq!(store.asks(1, 9, Verb::Create { timeout_ns: 0, objects }), [(1, 9, full)], "seven are not pinned");
+    assert!(absent(&mut store, 0..1024).is_empty());
+}
+
+#[test]
+fn a_create_without_room_drops_nothing_for_its_slot() {
+    let mut store = full_of_objects(WhenFull::Evict);
+    assert_eq!(outcomes(&store.create(3, 10, 0, 100, 1024 * KIB - 64)), [(10, '-')]);
+    assert!(absent(&mut store, 0..1024).is_empty());
+    created(&store.create(3, 11, 0, 100, 512 * KIB));
+    assert_eq!(absent(&mut store, 0..1024), [0, 2, 3, 4]);
 }
 
 #[test]

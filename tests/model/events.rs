@@ -97,6 +97,7 @@ impl Model {
         answer: Result<Reply, Refusal>,
     ) -> Checked {
         self.totals.refused += u64::from(answer.is_err());
+        self.seen.tables_full += u64::from(matches!(answer, Err(Refusal::TableFull { .. })));
         said.effect(Effect::Reply { client, tag, reply: answer.unwrap_or_else(Reply::Refused) })
     }
 

@@ -25,7 +25,7 @@ impl Model {
         if self.room_changed {
             self.serve_creates(said, Look::Now)?;
         }
-        if let Err(refusal) = self.check_new(said, &objects)? {
+        if let Err(refusal) = self.check_new(said, &objects, Look::Now)? {
             return self.answer(said, client, tag, Err(refusal));
         }
         let served = match self.line().len() {
@@ -94,13 +94,13 @@ impl Model {
     ) -> Checked<bool> {
         let first = self.line()[0];
         let Purpose::Create(asked) = &self.waits[&first].purpose else { unreachable!("it is a create") };
+        let all: Vec<Wanted> = asked.iter().chain(objects).cloned().collect();
         let bytes = |objects: &[Wanted]| {
             objects.iter().fold(0_u64, |sum, wanted| sum.saturating_add(wanted.bytes().unwrap_or(u64::MAX)))
         };
         let passed = if self.passed.0 == first { self.passed.1 } else { 0 };
         let passed = passed.saturating_add(bytes(objects).max(PASSED_BYTES_MIN));
-        let vacancies = self.config.slots_max as usize - self.objects.len() - self.granted.len();
-        if passed > bytes(asked) || objects.len() > vacancies || !self.fits_all(objects) {
+        if passed > bytes(asked) || self.slots_missing(&all) > 0 || !self.fits_all(objects) {
             return Ok(false);
         }
         if let Some(wanted) = objects.iter().find(|wanted| self.find(wanted.id).is_some()) {
@@ -115,6 +115,9 @@ impl Model {
 
     /// A create's time is up; only the first in line looks for room once more.
     pub(super) fn expire_create(&mut self, said: &mut Transcript, number: u64) -> Checked {
+        if !self.waits.contains_key(&number) {
+            return Ok(());
+        }
         if self.line().first() == Some(&number) {
             if self.serve(said, number, Look::Now)? {
                 self.room_changed = true;
@@ -134,7 +137,16 @@ impl Model {
     fn serve(&mut self, said: &mut Transcript, number: u64, look: Look) -> Checked<bool> {
         let wait = self.waits[&number].clone();
         let Purpose::Create(objects) = wait.purpose else { unreachable!("it is a create") };
-        if let Err(refusal) = self.check_new(said, &objects)? {
+        if let Err(refusal) = self.check_new(said, &objects, look)? {
+            // Without a look nobody knows.
+            if look == Look::Maybe
+                && matches!(refusal, Refusal::TableFull { .. })
+                && !said.is_next(wait.client, wait.tag)
+            {
+                return Ok(false);
+            }
+            // Those that are deleted were looked at before.
+            self.sweep_due &= !matches!(refusal, Refusal::TableFull { .. });
             self.waits.remove(&number);
             self.answer(said, wait.client, wait.tag, Err(refusal))?;
             return Ok(true);
@@ -148,19 +160,20 @@ impl Model {
     }
 
     /// What can be refused without looking for room; but grants are taken back when there are too few slots.
-    fn check_new(&mut self, said: &mut Transcript, objects: &[Wanted]) -> Checked<Result<(), Refusal>> {
+    fn check_new(&mut self, said: &mut Transcript, objects: &[Wanted], look: Look) -> Checked<Result<(), Refusal>> {
         if let Err(refusal) = self.check_request(objects) {
             return Ok(Err(refusal));
         }
-        let slots = objects.len() + self.objects.len();
-        if slots + self.granted.len() > self.config.slots_max as usize {
+        if self.slots_missing(objects) > 0 && (look == Look::Now || said.takes_back()) {
             self.take_back_all(said)?;
             if let Some(wanted) = objects.iter().find(|wanted| self.find(wanted.id).is_some()) {
                 return Ok(Err(Refusal::Exists(wanted.id)));
             }
         }
-        if objects.len() + self.objects.len() + self.granted.len() > self.config.slots_max as usize {
-            self.seen.tables_full += 1;
+        if self.slots_missing(objects) > 0 && (look == Look::Now || matches!(said.next_call(), Some(Call::Free(..)))) {
+            self.sweep(said)?;
+        }
+        if self.slots_missing(objects) > self.candidates().len() {
             return Ok(Err(Refusal::TableFull { objects_max: self.config.slots_max }));
         }
         Ok(Ok(()))
@@ -210,12 +223,12 @@ impl Model {
         if matches!(said.next_call(), Some(Call::Free(..))) {
             self.sweep(said)?;
         }
-        let Some(reply) = said.found_room(client, tag).cloned() else {
+        if said.found_room(client, tag).is_none() {
             self.check_no_room(objects)?;
             self.sweep_due = false;
             return Ok(false);
-        };
-        if self.dropped_for(said, objects, &reply) {
+        }
+        if !self.fits_all(objects) {
             let window = said.retracted().unwrap_or_default();
             self.seen.drops_for_one += u64::from(objects.len() == 1);
             self.seen.drops_for_batch += u64::from(objects.len() > 1);
@@ -223,6 +236,7 @@ impl Model {
             window.iter().try_for_each(|slot| self.drop_object(said, slot.0))?;
             self.sweep_due = false;
         }
+        self.drop_for_slots(said, objects)?;
         self.make(said, client, tag, objects)?;
         Ok(true)
     }
@@ -237,18 +251,24 @@ impl Model {
         }
     }
 
-    /// Was the next retraction made for this create, or for one behind it that is served at the same time?
-    fn dropped_for(&self, said: &Transcript, objects: &[Wanted], reply: &Reply) -> bool {
-        match (said.next_call(), objects, reply) {
-            // A put writes before anybody behind it is served.
-            (Some(Call::Retract(_)), _, Reply::Done(_) | Reply::Refused(_)) => true,
-            (Some(Call::Retract(_)), [wanted], _) => !self.fits_one(wanted.bytes().unwrap_or(u64::MAX), &[]),
-            // The slot freed last is used first.
-            (Some(Call::Retract(window)), _, Reply::Created(made)) => {
-                made.iter().any(|(handle, _)| window.iter().any(|slot| slot.0 == handle.slot))
-            }
-            _ => false,
+    /// How many slots there are too few for so many objects.
+    fn slots_missing(&self, objects: &[Wanted]) -> usize {
+        (objects.len() + self.objects.len() + self.granted.len()).saturating_sub(self.config.slots_max as usize)
+    }
+
+    /// A create had room and not enough slots: the least recently used go, a 256th of all slots at least.
+    fn drop_for_slots(&mut self, said: &mut Transcript, objects: &[Wanted]) -> Checked {
+        let missing = self.slots_missing(objects);
+        if missing == 0 {
+            return Ok(());
         }
+        let mut expected = self.candidates();
+        expected.truncate(missing.max(self.config.slots_max as usize / 256));
+        let window: Vec<u32> = said.retracted().unwrap_or_default().iter().map(|slot| slot.0).collect();
+        ensure!(window == expected, "{window:?} was dropped for {missing} slots, {expected:?} is least recently used");
+        self.seen.drops_for_slots += 1;
+        self.sweep_due = false;
+        window.into_iter().try_for_each(|slot| self.drop_object(said, slot))
     }
 
     fn reserve(&mut self, said: &mut Transcript, client: ClientId, tag: RequestTag, objects: &[Wanted]) -> Checked {

@@ -59,6 +59,8 @@ pub(super) struct Seen {
     pub(super) drops_for_one: u64,
     /// A batch dropped others.
     pub(super) drops_for_batch: u64,
+    /// A create dropped others though there was room, as there were too few slots.
+    pub(super) drops_for_slots: u64,
     /// A create was served after it had waited.
     pub(super) served_in_line: u64,
     /// A create was served before the first in line.
@@ -162,6 +164,7 @@ impl Seen {
         let counts = [
             total(|seen| seen.drops_for_one),
             total(|seen| seen.drops_for_batch),
+            total(|seen| seen.drops_for_slots),
             total(|seen| seen.served_in_line),
             total(|seen| seen.passed),
             total(|seen| seen.creates_expired),

@@ -110,7 +110,9 @@ impl Store {
         objects: &[Wanted],
     ) -> Option<Result<Reply, Refusal>> {
         let bytes = asked_bytes(objects);
-        if self.disk.is_short || !self.creates.may_pass(bytes) || objects.len() > self.slots.vacancies() {
+        // The first finds its slots when it finds its room.
+        let slots = objects.len() + self.creates.first().map_or(0, |(_, first)| first.objects.len());
+        if self.disk.is_short || !self.creates.may_pass(bytes) || slots > self.slots.vacancies() {
             return None;
         }
         let extents = self.allocate_all(&sizes(objects))?;

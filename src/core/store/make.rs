@@ -85,10 +85,47 @@ impl Store {
             self.take_back_all(turn);
             objects.iter().try_for_each(|wanted| self.check_id(wanted))?;
         }
-        if objects.len() > self.slots.vacancies() {
+        if !self.can_have_slots(turn, objects.len()) {
             return Err(Refusal::TableFull { objects_max: self.config.slots_max });
         }
         Ok(())
+    }
+
+    /// There are so many slots, or will be when some of those objects go that may be dropped.
+    fn can_have_slots<R: Residence>(&mut self, turn: &mut Turn<'_, R>, count: usize) -> bool {
+        if count > self.slots.vacancies() {
+            self.sweep(turn);
+        }
+        if count > self.slots.vacancies() && self.recency.count() > 0 {
+            self.scan(turn);
+        }
+        let missing = count.saturating_sub(self.slots.vacancies());
+        missing <= self.recency.count() && self.droppable().take(missing).count() == missing
+    }
+
+    /// Drops objects until there are so many slots, and some more, so that not each create has to.
+    fn drop_for_slots<R: Residence>(&mut self, turn: &mut Turn<'_, R>, count: usize) -> bool {
+        for _ in 0..RETRACT_TRIES_MAX {
+            let missing = count.saturating_sub(self.slots.vacancies());
+            if missing == 0 {
+                return true;
+            }
+            let more = (self.config.slots_max / SHARE_OF_SLOTS).min(SLOTS_DROPPED_MAX) as usize;
+            let window: Vec<SlotNumber> = self.droppable().take(missing.max(more)).collect();
+            if window.len() < missing {
+                return false;
+            }
+            match turn.residence.retract(&window) {
+                Ok(()) => window.iter().for_each(|slot| self.drop_retracted(turn, *slot)),
+                Err(Pinned(slots)) => slots.into_iter().for_each(|slot| _ = self.pinned.insert(slot)),
+            }
+        }
+        false
+    }
+
+    /// What may be dropped for good and was not pinned at the last look, least recently used first.
+    fn droppable(&self) -> impl Iterator<Item = SlotNumber> {
+        self.recency.oldest_first().filter(|slot| !self.pinned.contains(*slot))
     }
 
     /// Nobody has this id. Taking grants back reads rings, so who looked before that looks again behind it.
@@ -117,6 +154,11 @@ impl Store {
             None if self.disk.room.is_some() => return None,
             None => self.drop_for(turn, &sizes)?,
         };
+        // Not before there is room as well: who can't be served drops nothing.
+        if !self.drop_for_slots(turn, objects.len()) {
+            extents.into_iter().for_each(|extent| self.arena.free(extent));
+            return Some(Err(Refusal::TableFull { objects_max: self.config.slots_max }));
+        }
         Some(self.place(turn, client, objects, extents))
     }
 
@@ -332,5 +374,8 @@ fn repeated<T: Ord + Copy>(mut items: Vec<T>) -> Option<T> {
     items.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
+/// The part of all slots that become free at once when there are none, and how many at the most.
+const SHARE_OF_SLOTS: u32 = 256;
+const SLOTS_DROPPED_MAX: u32 = 64;
 /// Windows tried before a create goes on waiting: each failure means that somebody pinned in between.
 const RETRACT_TRIES_MAX: usize = 8;
