@@ -28,10 +28,11 @@ impl Model {
         if let Err(refusal) = self.check_new(said, &objects, Look::Now)? {
             return self.answer(said, client, tag, Err(refusal));
         }
+        let is_new = !self.waits.values().any(|wait| (wait.client, wait.tag.number) == (client, tag.number));
         let served = match self.line().len() {
             0 => self.try_create(said, client, tag, &objects, Look::Now)?,
             // If anything was taken back for it, the others are looked at before it once more.
-            1..=LOOK_AHEAD if !self.room_changed => self.try_to_pass(said, client, tag, &objects)?,
+            1..=LOOK_AHEAD if is_new && !self.room_changed => self.try_to_pass(said, client, tag, &objects)?,
             _ => false,
         };
         if served {

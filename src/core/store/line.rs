@@ -11,7 +11,7 @@ use super::make::{asked_bytes, sizes};
 use super::{Store, Turn};
 use crate::clients::ClientId;
 use crate::effect::{Refusal, Reply};
-use crate::event::Wanted;
+use crate::event::{RequestTag, Wanted};
 use crate::queue::WaitKey;
 use crate::residence::Residence;
 
@@ -100,6 +100,14 @@ impl Store {
             }
         }
         any
+    }
+
+    /// Whoever comes now is close behind the first, nobody before it is to be looked at, and no answer could be taken for
+    /// that of another request of its client's.
+    pub(super) fn may_newcomer_pass(&mut self, client: ClientId, tag: RequestTag) -> bool {
+        let ledger = self.clients.ledger(client);
+        let is_new = ledger.is_some_and(|ledger| !ledger.waiting.contains_key(&tag.number));
+        is_new && self.creates.is_end_close() && !self.room_changed
     }
 
     /// Makes objects of what is free, if there is enough and the first in line may be passed; `None` if not.

@@ -34,7 +34,7 @@ impl Store {
         }
         let answer = match self.creates.is_empty() {
             true if !self.disk.is_short => self.try_create(turn, client, &objects),
-            false if self.creates.is_end_close() && !self.room_changed => self.try_to_pass(turn, client, &objects),
+            false if self.may_newcomer_pass(client, tag) => self.try_to_pass(turn, client, &objects),
             _ => None,
         };
         if let Some(answer) = answer {
