@@ -4,7 +4,7 @@
 //! told; shared memory is changed before the effect that tells of it exists.
 //!
 //! This file holds the entrance and what all verbs share; the verbs stand in `store/`:
-//! `make` (create, seal, abort), `read` (get, release, wait, contains), `remove` (delete, departures),
+//! `make` (create, seal, abort), `line` (creates that wait), `read` (get, release, wait, contains), `remove` (delete, departures),
 //! `inspect` (stat, list, stats), `watch` (subscribe), `grants` (memory handed out ahead, and what clients tell of it),
 //! `upkeep` (memory made present, and given back), `lease` (what children of a fork hold). Of the disk tell `spill` (which
 //! objects go there), `room` (for whom), `restore` (how they come back), `compact`, and `adopt` (what was there before).
@@ -14,6 +14,7 @@ mod compact;
 mod grants;
 mod inspect;
 mod lease;
+mod line;
 mod make;
 mod read;
 mod remove;

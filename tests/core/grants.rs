@@ -288,6 +288,16 @@ fn an_id_told_while_somebody_else_looks_for_room_under_it_is_taken() {
 }
 
 #[test]
+fn who_comes_when_a_ring_tells_something_passes_those_who_wait_if_that_leaves_them_without_room() {
+    let mut store = roomy();
+    assert_eq!(store.granted(1, 4096, 1), 1);
+    let grant = store.takes(1);
+    assert_eq!(store.create(2, 10, FOREVER, 10, MIB), []);
+    store.tells(1, Entry::Put(handle(&grant), Named { evictable: false, ..named(1, 1, 64) }));
+    assert_eq!(outcomes(&store.create(3, 11, 0, 11, 64)), [(11, '+')]);
+}
+
+#[test]
 fn what_an_object_leaves_of_its_slot_serves_those_who_wait() {
     let mut store = roomy();
     assert_eq!(store.granted(1, 4096, 1), 1);

@@ -203,6 +203,22 @@ fn a_create_that_finds_no_room_waits_until_others_are_on_disk() {
 }
 
 #[test]
+fn who_passes_a_create_takes_nothing_of_what_is_being_gathered_for_it() {
+    let mut disk = Spilling::new(40 * UNIT);
+    for (id, units) in [(1, 10), (9, 5), (2, 10), (3, 5)] {
+        disk.put(id, units * UNIT);
+    }
+    disk.delete(5, 9);
+    // What 1 and 2 leave, with the hole between them.
+    assert_eq!(disk.put_waiting(10, 10, 20 * UNIT, FOREVER), []);
+    assert_eq!(disk.carried(), [1, 2]);
+    // It would lie in that hole; the next one lies behind it all.
+    assert_eq!(disk.put_waiting(11, 11, 4 * UNIT, FOREVER), []);
+    assert_eq!(disk.put_waiting(12, 12, 8 * UNIT, FOREVER), [(1, 12, Reply::Done(1))]);
+    assert_eq!(disk.written(WriteOutcome::Written), [(1, 10, Reply::Done(1)), (1, 11, Reply::Done(1))]);
+}
+
+#[test]
 fn a_create_that_can_not_be_served_spills_nothing() {
     let mut disk = Spilling::with_room(16 * UNIT, 0);
     (1..=3).for_each(|id| disk.put(id, 5 * UNIT));
@@ -336,6 +352,28 @@ fn what_could_not_be_written_stays_and_is_tried_again_later_each_time() {
         assert_eq!(disk.stats().totals.disk_errors, 8);
         disk.disk_works();
         assert_eq!(disk.state(1), ON_DISK);
+    }
+}
+
+#[test]
+fn what_found_no_room_on_disk_is_tried_again_soon_when_a_file_has_gone() {
+    for (outcome, delay_ms) in [(WriteOutcome::NoRoom, 100), (WriteOutcome::Failed, 1600)] {
+        let mut disk = Spilling::new(10 * UNIT);
+        (1..=9).for_each(|id| disk.put(id, UNIT));
+        disk.written(WriteOutcome::Written);
+        (11..=12).for_each(|id| disk.put(id, UNIT));
+        for _ in 0..4 {
+            disk.written(outcome);
+            disk.ticks_at(disk.store.store.next_deadline().expect("it is tried again"));
+        }
+        disk.written(outcome);
+        // Both objects in the only file that was written are deleted. Those that only failed batches were in gave nothing.
+        assert_eq!(disk.removed, [8, 9, 10, 11]);
+        disk.delete(20, 1);
+        disk.delete(21, 2);
+        assert_eq!(disk.removed, [8, 9, 10, 11, 7], "{outcome:?}");
+        let next = disk.store.store.next_deadline().expect("it is tried again");
+        assert_eq!((next - disk.store.now) / 1_000_000, delay_ms, "{outcome:?}");
     }
 }
 

@@ -279,8 +279,32 @@ fn limits_are_named_before_anything_is_sent_and_by_the_daemon() {
     let refused = store.contains_many(&vec![name("x"); 16_385]);
     assert!(matches!(&refused, Err(Error::Limit { message }) if message.contains("16384")), "{refused:?}");
     assert_eq!(store.contains_many(&vec![name("x"); 16_384]).expect("the limit itself").len(), 16_384);
-    let zero = store.put(b"x", &CreateOptions { id: Some(ObjectId::new([0; 28])), ..CreateOptions::default() });
-    assert!(zero.is_err(), "the zero id names nothing");
+}
+
+#[test]
+fn the_zero_id_is_refused_by_the_client_and_the_connection_goes_on() {
+    let daemon = Daemon::start();
+    let store = Store::connect(daemon.socket()).expect("connect");
+    let (zero, good) = (ObjectId::new([0; 28]), name("good"));
+    let options = CreateOptions { id: Some(zero), ..CreateOptions::default() };
+    let refusals = [
+        store.put(b"x", &options).err(),
+        store.put_many(&[b"x", b"y"], Some(&[good, zero]), &CreateOptions::default()).err(),
+        store.create(100_000, &options).err(),
+        store.get(zero, Timeout::None).err(),
+        store.get_many(&[good, zero], Timeout::None).err(),
+        store.get_partial(&[zero], Timeout::None).err(),
+        store.reader().expect("a reader").get(zero, Timeout::None).err(),
+        store.wait(&[zero], 1, Timeout::None).err(),
+        store.contains(zero).err(),
+        store.stat(zero).err(),
+        store.delete(&[zero]).err(),
+    ];
+    for (number, refusal) in refusals.iter().enumerate() {
+        let is_told = |error: &Error| matches!(error, Error::Invalid { message } if message.starts_with("the all-zero id names nothing"));
+        assert!(refusal.as_ref().is_some_and(is_told), "{number}: {refusal:?}");
+    }
+    assert!(!store.contains(good).expect("the connection is as it was"));
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Model {
             Event::Written { .. } | Event::Restored { .. } | Event::Adopted(_) => unreachable!("there is no disk"),
             Event::Tick => self.tick(said)?,
         }
-        self.serve_creates(said)
+        self.look_at_line(said)
     }
 
     fn asked(&mut self, said: &mut Transcript, client: ClientId, tag: RequestTag, verb: Verb) -> Checked {
@@ -97,6 +97,7 @@ impl Model {
         answer: Result<Reply, Refusal>,
     ) -> Checked {
         self.totals.refused += u64::from(answer.is_err());
+        self.seen.tables_full += u64::from(matches!(answer, Err(Refusal::TableFull { .. })));
         said.effect(Effect::Reply { client, tag, reply: answer.unwrap_or_else(Reply::Refused) })
     }
 

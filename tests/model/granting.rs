@@ -52,7 +52,7 @@ impl Model {
     /// How many there is room for: none while anybody waits for room. A cache that has less than a 256th of itself free
     /// makes some.
     fn room_for_grants(&mut self, said: &mut Transcript, client: ClientId, bytes: u64, count: u64) -> Checked<u64> {
-        if self.first_create().is_some() {
+        if !self.line().is_empty() {
             return Ok(0);
         }
         let makes_room = self.config.when_full == WhenFull::Evict;
@@ -183,6 +183,7 @@ impl Model {
         ensure!(before.is_some_and(|before| before < next_generation), "slot {slot} keeps its generation {before:?}");
         self.generations.insert(slot, next_generation);
         self.let_go.remove(&slot);
+        self.room_changed = true;
         Ok(())
     }
 

@@ -2,12 +2,13 @@
 
 use plasmad_core::effect::Shortage;
 use plasmad_core::event::Wanted;
+use plasmad_core::queue::{LOOK_AHEAD, PASSED_BYTES_MIN};
 use plasmad_core::residence::Record;
 use plasmad_core::{ClientId, Refusal, Reply, RequestTag};
 use plasmad_wire::limits::METADATA_BYTES_MAX;
 use plasmad_wire::{ChangeKind, Extent, Handle, ObjectId};
 
-use super::state::{Model, Object, Purpose, reserved};
+use super::state::{Model, Object, Purpose, Wait, reserved};
 use super::transcript::Transcript;
 use crate::support::{Call, Checked, Violation, ensure};
 
@@ -20,10 +21,21 @@ impl Model {
         timeout_ns: u64,
         objects: Vec<Wanted>,
     ) -> Checked {
-        if let Err(refusal) = self.check_new(said, &objects)? {
+        // What became free just now is for those who were here before.
+        if self.room_changed {
+            self.serve_creates(said, Look::Now)?;
+        }
+        if let Err(refusal) = self.check_new(said, &objects, Look::Now)? {
             return self.answer(said, client, tag, Err(refusal));
         }
-        if self.first_create().is_none() && self.try_create(said, client, tag, &objects, Look::Now)? {
+        let is_new = !self.waits.values().any(|wait| (wait.client, wait.tag.number) == (client, tag.number));
+        let served = match self.line().len() {
+            0 => self.try_create(said, client, tag, &objects, Look::Now)?,
+            // If anything was taken back for it, the others are looked at before it once more.
+            1..=LOOK_AHEAD if is_new && !self.room_changed => self.try_to_pass(said, client, tag, &objects)?,
+            _ => false,
+        };
+        if served {
             return Ok(());
         }
         if timeout_ns == 0 {
@@ -37,23 +49,86 @@ impl Model {
         Ok(())
     }
 
-    /// In order; who cannot be served holds up all behind. The core may look for room more than once.
-    pub(super) fn serve_creates(&mut self, said: &mut Transcript) -> Checked {
-        while let Some(number) = self.first_create() {
+    /// The core looks at the line at the end of an event: if it must, and maybe more than once.
+    pub(super) fn look_at_line(&mut self, said: &mut Transcript) -> Checked {
+        loop {
             let before = said.calls_left();
-            if !self.serve(said, number, Look::Maybe)? && said.calls_left() == before {
+            self.serve_creates(said, Look::Maybe)?;
+            if said.calls_left() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The first as long as there is room for it, then those close behind it that may pass, and so on.
+    fn serve_creates(&mut self, said: &mut Transcript, look: Look) -> Checked {
+        while let Some(first) = self.line().first().copied() {
+            if !self.serve(said, first, look)? && !self.serve_close_behind(said)? {
                 break;
             }
         }
+        self.room_changed = false;
         Ok(())
+    }
+
+    fn serve_close_behind(&mut self, said: &mut Transcript) -> Checked<bool> {
+        let mut any = false;
+        for number in self.line().into_iter().skip(1).take(LOOK_AHEAD) {
+            let Wait { client, tag, purpose: Purpose::Create(objects), .. } = self.waits[&number].clone() else {
+                unreachable!("it is a create")
+            };
+            if self.try_to_pass(said, client, tag, &objects)? {
+                self.waits.remove(&number);
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Who isn't first is served if holes are enough, and the first has not been passed by as many bytes as it asks for.
+    fn try_to_pass(
+        &mut self,
+        said: &mut Transcript,
+        client: ClientId,
+        tag: RequestTag,
+        objects: &[Wanted],
+    ) -> Checked<bool> {
+        let first = self.line()[0];
+        let Purpose::Create(asked) = &self.waits[&first].purpose else { unreachable!("it is a create") };
+        let all: Vec<Wanted> = asked.iter().chain(objects).cloned().collect();
+        let bytes = |objects: &[Wanted]| {
+            objects.iter().fold(0_u64, |sum, wanted| sum.saturating_add(wanted.bytes().unwrap_or(u64::MAX)))
+        };
+        let passed = if self.passed.0 == first { self.passed.1 } else { 0 };
+        let passed = passed.saturating_add(bytes(objects).max(PASSED_BYTES_MIN));
+        if passed > bytes(asked) || self.slots_missing(&all) > 0 || !self.fits_all(objects) {
+            return Ok(false);
+        }
+        if let Some(wanted) = objects.iter().find(|wanted| self.find(wanted.id).is_some()) {
+            self.answer(said, client, tag, Err(Refusal::Exists(wanted.id)))?;
+            return Ok(true);
+        }
+        self.passed = (first, passed);
+        self.seen.passed += 1;
+        self.make(said, client, tag, objects)?;
+        Ok(true)
     }
 
     /// A create's time is up; only the first in line looks for room once more.
     pub(super) fn expire_create(&mut self, said: &mut Transcript, number: u64) -> Checked {
-        if self.first_create() == Some(number) && self.serve(said, number, Look::Now)? {
+        if !self.waits.contains_key(&number) {
             return Ok(());
         }
+        if self.line().first() == Some(&number) {
+            if self.serve(said, number, Look::Now)? {
+                self.room_changed = true;
+                return Ok(());
+            }
+        } else if self.room_changed {
+            self.serve_creates(said, Look::Now)?;
+        }
         let Some(wait) = self.waits.remove(&number) else { return Ok(()) };
+        self.room_changed = true;
         self.seen.creates_expired += 1;
         let Purpose::Create(objects) = wait.purpose else { unreachable!("it is a create") };
         let shortage = self.shortage(wait.client, &objects);
@@ -63,7 +138,16 @@ impl Model {
     fn serve(&mut self, said: &mut Transcript, number: u64, look: Look) -> Checked<bool> {
         let wait = self.waits[&number].clone();
         let Purpose::Create(objects) = wait.purpose else { unreachable!("it is a create") };
-        if let Err(refusal) = self.check_new(said, &objects)? {
+        if let Err(refusal) = self.check_new(said, &objects, look)? {
+            // Without a look nobody knows.
+            if look == Look::Maybe
+                && matches!(refusal, Refusal::TableFull { .. })
+                && !said.is_next(wait.client, wait.tag)
+            {
+                return Ok(false);
+            }
+            // Those that are deleted were looked at before.
+            self.sweep_due &= !matches!(refusal, Refusal::TableFull { .. });
             self.waits.remove(&number);
             self.answer(said, wait.client, wait.tag, Err(refusal))?;
             return Ok(true);
@@ -77,19 +161,20 @@ impl Model {
     }
 
     /// What can be refused without looking for room; but grants are taken back when there are too few slots.
-    fn check_new(&mut self, said: &mut Transcript, objects: &[Wanted]) -> Checked<Result<(), Refusal>> {
+    fn check_new(&mut self, said: &mut Transcript, objects: &[Wanted], look: Look) -> Checked<Result<(), Refusal>> {
         if let Err(refusal) = self.check_request(objects) {
             return Ok(Err(refusal));
         }
-        let slots = objects.len() + self.objects.len();
-        if slots + self.granted.len() > self.config.slots_max as usize {
+        if self.slots_missing(objects) > 0 && (look == Look::Now || said.takes_back()) {
             self.take_back_all(said)?;
             if let Some(wanted) = objects.iter().find(|wanted| self.find(wanted.id).is_some()) {
                 return Ok(Err(Refusal::Exists(wanted.id)));
             }
         }
-        if objects.len() + self.objects.len() + self.granted.len() > self.config.slots_max as usize {
-            self.seen.tables_full += 1;
+        if self.slots_missing(objects) > 0 && (look == Look::Now || matches!(said.next_call(), Some(Call::Free(..)))) {
+            self.sweep(said)?;
+        }
+        if self.slots_missing(objects) > self.candidates().len() {
             return Ok(Err(Refusal::TableFull { objects_max: self.config.slots_max }));
         }
         Ok(Ok(()))
@@ -139,12 +224,12 @@ impl Model {
         if matches!(said.next_call(), Some(Call::Free(..))) {
             self.sweep(said)?;
         }
-        let Some(reply) = said.found_room(client, tag).cloned() else {
+        if said.found_room(client, tag).is_none() {
             self.check_no_room(objects)?;
             self.sweep_due = false;
             return Ok(false);
-        };
-        if self.dropped_for(said, objects, &reply) {
+        }
+        if !self.fits_all(objects) {
             let window = said.retracted().unwrap_or_default();
             self.seen.drops_for_one += u64::from(objects.len() == 1);
             self.seen.drops_for_batch += u64::from(objects.len() > 1);
@@ -152,26 +237,39 @@ impl Model {
             window.iter().try_for_each(|slot| self.drop_object(said, slot.0))?;
             self.sweep_due = false;
         }
-        if let Reply::Created(_) = reply {
-            self.reserve(said, client, tag, objects)?;
-        } else {
-            self.put(said, client, tag, objects)?;
-        }
+        self.drop_for_slots(said, objects)?;
+        self.make(said, client, tag, objects)?;
         Ok(true)
     }
 
-    /// Was the next retraction made for this create, or for one behind it that is served at the same time?
-    fn dropped_for(&self, said: &Transcript, objects: &[Wanted], reply: &Reply) -> bool {
-        match (said.next_call(), objects, reply) {
-            // A put writes before anybody behind it is served.
-            (Some(Call::Retract(_)), _, Reply::Done(_) | Reply::Refused(_)) => true,
-            (Some(Call::Retract(_)), [wanted], _) => !self.fits_one(wanted.bytes().unwrap_or(u64::MAX), &[]),
-            // The slot freed last is used first.
-            (Some(Call::Retract(window)), _, Reply::Created(made)) => {
-                made.iter().any(|(handle, _)| window.iter().any(|slot| slot.0 == handle.slot))
-            }
-            _ => false,
+    /// The core made these where there was room.
+    fn make(&mut self, said: &mut Transcript, client: ClientId, tag: RequestTag, objects: &[Wanted]) -> Checked {
+        let is_inline = objects.iter().all(|wanted| wanted.payload.is_some());
+        if is_inline && !objects.is_empty() {
+            self.put(said, client, tag, objects)
+        } else {
+            self.reserve(said, client, tag, objects)
         }
+    }
+
+    /// How many slots there are too few for so many objects.
+    fn slots_missing(&self, objects: &[Wanted]) -> usize {
+        (objects.len() + self.objects.len() + self.granted.len()).saturating_sub(self.config.slots_max as usize)
+    }
+
+    /// A create had room and not enough slots: the least recently used go, a 256th of all slots at least.
+    fn drop_for_slots(&mut self, said: &mut Transcript, objects: &[Wanted]) -> Checked {
+        let missing = self.slots_missing(objects);
+        if missing == 0 {
+            return Ok(());
+        }
+        let mut expected = self.candidates();
+        expected.truncate(missing.max(self.config.slots_max as usize / 256));
+        let window: Vec<u32> = said.retracted().unwrap_or_default().iter().map(|slot| slot.0).collect();
+        ensure!(window == expected, "{window:?} was dropped for {missing} slots, {expected:?} is least recently used");
+        self.seen.drops_for_slots += 1;
+        self.sweep_due = false;
+        window.into_iter().try_for_each(|slot| self.drop_object(said, slot))
     }
 
     fn reserve(&mut self, said: &mut Transcript, client: ClientId, tag: RequestTag, objects: &[Wanted]) -> Checked {
@@ -293,6 +391,7 @@ impl Model {
         self.note(ChangeKind::Sealed, slot);
         if self.may_drop(&object) {
             self.recency.push(slot);
+            self.room_changed = true;
         }
         self.answer_satisfied(said, object.record.id)
     }
@@ -305,6 +404,7 @@ impl Model {
         }
         let object = self.objects.remove(&slot).expect("looked at before");
         self.generations.insert(slot, object.record.generation + 1);
+        self.room_changed = true;
         Ok(())
     }
 }

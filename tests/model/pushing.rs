@@ -165,6 +165,7 @@ impl Model {
                 if self.is_granted(handle)
                     && self.clients.get_mut(&client).is_some_and(|it| it.in_vain.remove(&handle.slot))
                 {
+                    self.room_changed = true;
                     return Ok(true);
                 }
                 if !self.is_current(handle) || !self.unsealed(client).contains(&handle.slot) {
@@ -194,6 +195,7 @@ impl Model {
         self.let_go.remove(&handle.slot);
         self.objects.insert(handle.slot, object);
         self.totals.creates += 1;
+        self.room_changed = true;
     }
 
     /// Something on this client's ring may mean something.

@@ -77,6 +77,7 @@ impl Model {
         let grown = object.as_ref().is_some_and(|object| object.record.generation < next_generation);
         ensure!(grown, "slot {slot} was freed to generation {next_generation}: {object:?}");
         self.generations.insert(slot, next_generation);
+        self.room_changed = true;
         Ok(())
     }
 }

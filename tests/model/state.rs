@@ -42,7 +42,11 @@ pub(super) struct Model {
     /// Requests that wait, in the order they came.
     pub(super) waits: BTreeMap<u64, Wait>,
     pub(super) next_wait: u64,
+    /// The create that was passed last, and by how many bytes so far.
+    pub(super) passed: (u64, u64),
     pub(super) sweep_due: bool,
+    /// Something happened since the line was looked at that may let somebody in it through.
+    pub(super) room_changed: bool,
     pub(super) high_water_bytes: u64,
     pub(super) totals: Totals,
     pub(super) seen: Seen,
@@ -55,8 +59,12 @@ pub(super) struct Seen {
     pub(super) drops_for_one: u64,
     /// A batch dropped others.
     pub(super) drops_for_batch: u64,
+    /// A create dropped others though there was room, as there were too few slots.
+    pub(super) drops_for_slots: u64,
     /// A create was served after it had waited.
     pub(super) served_in_line: u64,
+    /// A create was served before the first in line.
+    pub(super) passed: u64,
     /// A create was refused at its deadline.
     pub(super) creates_expired: u64,
     /// A get or wait was answered by a seal.
@@ -156,7 +164,9 @@ impl Seen {
         let counts = [
             total(|seen| seen.drops_for_one),
             total(|seen| seen.drops_for_batch),
+            total(|seen| seen.drops_for_slots),
             total(|seen| seen.served_in_line),
+            total(|seen| seen.passed),
             total(|seen| seen.creates_expired),
             total(|seen| seen.gets_served),
             total(|seen| seen.kept_for_pins),
@@ -201,7 +211,9 @@ impl Model {
             subscribers: BTreeMap::new(),
             waits: BTreeMap::new(),
             next_wait: 0,
+            passed: (0, 0),
             sweep_due: false,
+            room_changed: false,
             high_water_bytes: 0,
             totals: Totals::default(),
             seen: Seen::default(),
@@ -287,10 +299,10 @@ impl Model {
         if timeout_ns == FOREVER { None } else { self.now.checked_add(timeout_ns) }
     }
 
-    /// The first create in line.
-    pub(super) fn first_create(&self) -> Option<u64> {
+    /// Creates that wait, in the order they came.
+    pub(super) fn line(&self) -> Vec<u64> {
         let creates = self.waits.iter().filter(|(_, wait)| matches!(wait.purpose, Purpose::Create(_)));
-        creates.map(|(number, _)| *number).next()
+        creates.map(|(number, _)| *number).collect()
     }
 
     /// The next deadline, but for looks at rings.

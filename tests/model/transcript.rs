@@ -35,6 +35,11 @@ impl Transcript {
         }
     }
 
+    /// The next effect answers this request.
+    pub(super) fn is_next(&self, client: ClientId, tag: RequestTag) -> bool {
+        matches!(self.effects.front(), Some(Effect::Reply { client: whom, tag: which, .. }) if (*whom, *which) == (client, tag))
+    }
+
     /// How this create was answered, if it found room. Answers to gets may come before its own.
     pub(super) fn found_room(&self, client: ClientId, tag: RequestTag) -> Option<&Reply> {
         self.effects.iter().find_map(|effect| match effect {

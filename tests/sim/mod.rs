@@ -2,13 +2,15 @@
 //! the core looks at what they claim, die at any point, stop, and connect again; answers are heard late, time jumps.
 //!
 //! Promises: nothing is given out twice while anybody claims it or has told of it; a put that has returned is there,
-//! and whoever waits for it is woken; nothing that waits is forgotten, or answered twice; an answer that is heard late
+//! and whoever waits for it is woken; nothing that waits is forgotten, or answered twice; a create that waits is passed by a
+//! bounded amount; an answer that is heard late
 //! is still true; a process that connects again keeps what it held; who listens knows what is there; when all are gone
 //! the arena is whole. A failure names its seed, and `PLASMAD_SEED=<seed> cargo test
 //! --release sim` runs that one again. Clients whose connection is closed keep their claims and make no new ones.
 
 mod disk;
 mod liar;
+mod line;
 mod listeners;
 mod simulator;
 mod spilling;
@@ -58,6 +60,7 @@ fn the_simulator_notices_every_fault() {
         (Fault::BuriesTheReconnected, "claims were forgotten"),
         (Fault::MistakesConnections, "an answer too many"),
         (Fault::ForgetsLeases, "given out twice"),
+        (Fault::LastIsFirst, "were served before"),
     ];
     for (fault, expected) in faults {
         // Some seeds never come to it, and some show another of its consequences first; in twenty of them it must show.

@@ -11,6 +11,7 @@ use plasmad_wire::{Extent, Handle, ObjectId, Pin, Role};
 
 use super::disk::{Disk, Met, Wrong};
 use super::liar::{Broken, Liar, unheard};
+use super::line::Line;
 use super::listeners::Listeners;
 use super::spilling::list;
 use super::turmoil::{Seen, Surprise, Turmoil};
@@ -45,6 +46,8 @@ pub(super) enum Fault {
     ForgetsLeases,
     /// A client whose ring makes no sense is taken for dead.
     BuriesLiars,
+    /// Who comes last is said to be first.
+    LastIsFirst,
 }
 
 /// Runs so many events; the seed decides all of them. Tells which situations it met.
@@ -78,6 +81,8 @@ pub(super) struct Simulator {
     /// What the process that forks holds.
     forking: Held,
     forks: u64,
+    /// Creates among them in the order they came, and what was served before the first.
+    line: Line,
     /// What gets and waits among them need: how many of which.
     needs: BTreeMap<(ClientId, u64), (usize, Vec<ObjectId>)>,
     /// What the last abort gives up when it succeeds.
@@ -122,6 +127,7 @@ impl Simulator {
             fault,
             before: BTreeMap::new(),
             open: BTreeMap::new(),
+            line: Line::default(),
             inherited: BTreeMap::new(),
             forking: BTreeMap::new(),
             forks: 0,
@@ -304,7 +310,10 @@ impl Simulator {
                 self.open.insert((*client, tag.number), self.deadline(verb));
                 match verb {
                     Verb::Abort { handles } => self.aborting.clone_from(handles),
-                    Verb::Create { objects, .. } => self.liar.truth.note_asked(objects.iter().map(|wanted| wanted.id)),
+                    Verb::Create { objects, .. } => {
+                        self.liar.truth.note_asked(objects.iter().map(|wanted| wanted.id));
+                        self.line.joins((*client, tag.number), objects, self.fault == Fault::LastIsFirst);
+                    }
                     Verb::Get { ids, .. } => _ = self.needs.insert((*client, tag.number), (ids.len(), ids.clone())),
                     Verb::Wait { count, ids, .. } => {
                         self.needs.insert((*client, tag.number), (*count as usize, ids.clone()));
@@ -350,6 +359,7 @@ impl Simulator {
         // What rings told may have answered those who leave.
         if let Event::ConnectionClosed { client } | Event::ClientGone { client } = &event {
             self.open.retain(|(whose, _), _| whose != client);
+            self.line.leaves(*client);
             self.needs.retain(|(whose, _), _| whose != client);
         }
         let checked = checked.and_then(|()| self.check_promises(&event));
@@ -421,6 +431,7 @@ impl Simulator {
         self.needs.remove(&(client, tag.number));
         let known = self.open.remove(&(client, tag.number)).is_some();
         ensure!(known, "{client:?} has an answer too many, to {}: {reply:?}", tag.number);
+        self.turmoil.seen.creates_that_passed += u64::from(self.line.is_answered((client, tag.number), &reply)?);
         match reply {
             Reply::Created(made) => {
                 made.into_iter().for_each(|(handle, extent)| self.liar.truth.note_created(client, handle, extent));

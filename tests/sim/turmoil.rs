@@ -28,6 +28,8 @@ pub(super) struct Seen {
     pub(super) answers_lost: u64,
     /// An answer was heard after answers that were given later, to others.
     pub(super) answers_overtaken: u64,
+    /// A create was served that wasn't first in line.
+    pub(super) creates_that_passed: u64,
     /// The clock jumped over two deadlines or more.
     pub(super) jumps_over_deadlines: u64,
     /// A process connected again and left claims with its former connection.
@@ -64,7 +66,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// The situations of several runs, by name.
-    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 22] {
+    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 23] {
         let total = |count: fn(&Self) -> u64| runs.iter().map(count).sum::<u64>();
         [
             ("deaths in a scan", total(|seen| seen.deaths_in_a_scan)),
@@ -73,6 +75,7 @@ impl Seen {
             ("deaths with unsealed objects", total(|seen| seen.deaths_with_unsealed)),
             ("answers lost", total(|seen| seen.answers_lost)),
             ("answers overtaken", total(|seen| seen.answers_overtaken)),
+            ("creates that passed others", total(|seen| seen.creates_that_passed)),
             ("jumps over deadlines", total(|seen| seen.jumps_over_deadlines)),
             ("reconnections with claims", total(|seen| seen.reconnections_with_claims)),
             ("foreign claims refused", total(|seen| seen.foreign_claims_refused)),

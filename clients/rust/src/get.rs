@@ -13,7 +13,7 @@ use crate::error::{Error, Pending, Result};
 use crate::session::Session;
 use crate::store::Store;
 use crate::timeout::Timeout;
-use crate::verbs::{answered, check_items, whole};
+use crate::verbs::{answered, check_ids, whole};
 
 impl Store {
     /// Waits until the object is sealed, and pins it; no byte is copied.
@@ -72,7 +72,7 @@ impl Store {
         if ids.is_empty() {
             return Ok((session, Vec::new()));
         }
-        check_items(&session, ids.len())?;
+        check_ids(&session, ids.iter())?;
         let request = Request::Get(Get { timeout_ns: timeout.nanoseconds(), partial, ids: ids.to_vec() });
         let response = self.call(&session, &request, OnStop::Release)?;
         let objects = whole(&session, answered!(session, response, Got)?.objects, ids.len())?;

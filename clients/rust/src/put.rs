@@ -14,7 +14,7 @@ use crate::options::CreateOptions;
 use crate::pushing::Object;
 use crate::session::Session;
 use crate::store::Store;
-use crate::verbs::{answered, check_items, whole};
+use crate::verbs::{answered, check_ids, whole};
 use crate::writer::Writer;
 
 impl Store {
@@ -87,7 +87,7 @@ impl Store {
 
     /// One round trip, the bytes in the frame.
     fn put_inline(&self, session: &Session, objects: &[(ObjectId, &[u8])], options: &CreateOptions) -> Result<()> {
-        check_items(session, objects.len())?;
+        check_ids(session, objects.iter().map(|(id, _)| id))?;
         let inline = |(id, data): &(ObjectId, &[u8])| InlineObject {
             id: *id,
             format: options.format,
@@ -106,7 +106,7 @@ impl Store {
         objects: &[(ObjectId, u64)],
         options: &CreateOptions,
     ) -> Result<Vec<Writer>> {
-        check_items(session, objects.len())?;
+        check_ids(session, objects.iter().map(|(id, _)| id))?;
         let metadata_bytes = options.metadata.len();
         if metadata_bytes as u64 > session.welcome.metadata_bytes_max.into() {
             let max = session.welcome.metadata_bytes_max;

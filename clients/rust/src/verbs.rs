@@ -1,5 +1,7 @@
 //! The verbs that only look, and those that remove.
 
+use std::sync::Arc;
+
 use plasmad_wire::request::{Contains, Delete, Evict, List, Ping, Stat, Stats, Wait};
 use plasmad_wire::response::{Evicted, ObjectInfo, Pong};
 use plasmad_wire::{ObjectId, Request, Response};
@@ -40,7 +42,7 @@ impl Store {
     /// Which of these are sealed, in their order.
     pub fn contains_many(&self, ids: &[ObjectId]) -> Result<Vec<bool>> {
         let request = Request::Contains(Contains { ids: ids.to_vec() });
-        let (session, response) = self.ask(&request, ids.len(), OnStop::Drop)?;
+        let (session, response) = self.ask(&request, ids, OnStop::Drop)?;
         let sealed = answered!(session, response, Present)?.sealed;
         whole(&session, sealed, ids.len())
     }
@@ -49,7 +51,7 @@ impl Store {
     /// there were: absent ones are no error. An unsealed one is, and then nothing is deleted.
     pub fn delete(&self, ids: &[ObjectId]) -> Result<u64> {
         let request = Request::Delete(Delete { ids: ids.to_vec() });
-        let (session, response) = self.ask(&request, ids.len(), OnStop::Keep)?;
+        let (session, response) = self.ask(&request, ids, OnStop::Keep)?;
         Ok(answered!(session, response, Count)?.count.into())
     }
 
@@ -62,14 +64,14 @@ impl Store {
             return Err(Error::invalid(format!("can't wait for {count} of {} objects", ids.len())));
         }
         let wait = Wait { timeout_ns: timeout.into().nanoseconds(), count: count as u32, ids: ids.to_vec() };
-        let (session, response) = self.ask(&Request::Wait(wait), ids.len(), OnStop::Drop)?;
+        let (session, response) = self.ask(&Request::Wait(wait), ids, OnStop::Drop)?;
         let sealed = answered!(session, response, Present)?.sealed;
         whole(&session, sealed, ids.len())
     }
 
     /// All about one object, sealed or not.
     pub fn stat(&self, id: ObjectId) -> Result<ObjectInfo> {
-        let (session, response) = self.ask(&Request::Stat(Stat { id }), 1, OnStop::Drop)?;
+        let (session, response) = self.ask(&Request::Stat(Stat { id }), &[id], OnStop::Drop)?;
         answered!(session, response, ObjectInfo)
     }
 
@@ -80,7 +82,7 @@ impl Store {
         while let Some(from) = cursor {
             let left = limit.map_or(u64::MAX, |limit| limit - listing.objects.len() as u64);
             let page = List { cursor: from, limit: left.clamp(1, u32::MAX.into()) as u32 };
-            let (session, response) = self.ask(&Request::List(page), 1, OnStop::Drop)?;
+            let (session, response) = self.ask(&Request::List(page), &[], OnStop::Drop)?;
             let page = answered!(session, response, Listed)?;
             listing.total = page.total;
             listing.objects.extend(page.objects.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)));
@@ -92,38 +94,42 @@ impl Store {
 
     /// The store's numbers: the JSON document that `plasmad stats --json` prints.
     pub fn stats_json(&self) -> Result<String> {
-        let (session, response) = self.ask(&Request::Stats(Stats {}), 1, OnStop::Drop)?;
+        let (session, response) = self.ask(&Request::Stats(Stats {}), &[], OnStop::Drop)?;
         let document = answered!(session, response, Stats)?.json.0;
         String::from_utf8(document).map_err(|_| Error::protocol("the stats are no text"))
     }
 
     /// Asks for room: drops evictable objects nobody has pinned, least recently used first.
     pub fn evict(&self, bytes: u64) -> Result<Evicted> {
-        let (session, response) = self.ask(&Request::Evict(Evict { bytes }), 1, OnStop::Keep)?;
+        let (session, response) = self.ask(&Request::Evict(Evict { bytes }), &[], OnStop::Keep)?;
         answered!(session, response, Evicted)
     }
 
     /// Is anybody there?
     pub fn ping(&self) -> Result<Pong> {
-        let (session, response) = self.ask(&Request::Ping(Ping {}), 1, OnStop::Drop)?;
+        let (session, response) = self.ask(&Request::Ping(Ping {}), &[], OnStop::Drop)?;
         answered!(session, response, Pong)
     }
 
-    fn ask(&self, request: &Request, items: usize, on_stop: OnStop) -> Result<(std::sync::Arc<Session>, Response)> {
+    /// Asks about these.
+    fn ask(&self, request: &Request, ids: &[ObjectId], on_stop: OnStop) -> Result<(Arc<Session>, Response)> {
         let session = self.session()?;
-        check_items(&session, items)?;
+        check_ids(&session, ids.iter())?;
         let response = self.call(&session, request, on_stop)?;
         Ok((session, response))
     }
 }
 
-/// A request has only so many items.
-pub(crate) fn check_items(session: &Session, items: usize) -> Result<()> {
-    let max = session.welcome.items_max;
+/// A request has only so many objects. The daemon takes one with the all-zero id for a frame that makes no sense, and hangs up.
+pub(crate) fn check_ids<'a>(session: &Session, mut ids: impl ExactSizeIterator<Item = &'a ObjectId>) -> Result<()> {
+    let (items, max) = (ids.len(), session.welcome.items_max);
     if items as u64 > u64::from(max) {
         return Err(Error::limit(format!(
             "{items} objects in one request are too many: ask for at most {max} at a time"
         )));
+    }
+    if ids.any(ObjectId::is_zero) {
+        return Err(Error::invalid("the all-zero id names nothing: make ids by id::random or id::from_name"));
     }
     Ok(())
 }

@@ -18,6 +18,12 @@ enum Fault {
     None,
     /// Who comes last stands first.
     Overtakes,
+    /// Whoever becomes first was passed already by what passed the one before.
+    Inherits,
+    /// What is shorter than a page passes as what it is.
+    CountsBytes,
+    /// Those far behind pass as well.
+    LooksFar,
     /// A repeated id counts as many times as it is asked for.
     CountsRepeats,
     /// An object that goes while somebody waits for it is still there for them.
@@ -31,6 +37,8 @@ enum Fault {
 #[derive(Default)]
 struct Naive {
     creates: Vec<(u64, CreateWait)>,
+    /// What passed, and which was first then.
+    passed: Vec<(u64, u64)>,
     gets: Vec<(u64, GetWait)>,
     readable: BTreeSet<u8>,
     on_disk: BTreeSet<u8>,
@@ -61,13 +69,34 @@ impl Pair {
     fn push_create(&mut self, random: &mut Random, number: u64) {
         let deadline = deadline_of(random);
         let tag = RequestTag { number, kind: 5, silent: false };
-        let wait = CreateWait { client: ClientId(1), tag, objects: Vec::new(), since: number, deadline };
+        let (client, asked_bytes) = (ClientId(1), random.below(20_000));
+        let wait = CreateWait { client, tag, objects: Vec::new(), asked_bytes, since: number, deadline };
         let place = self.creates.push(wait.clone());
         self.deadlines.insert(deadline, WaitKey::Create(place));
         match self.fault {
             Fault::Overtakes => self.naive.creates.insert(0, (place, wait)),
             _ => self.naive.creates.push((place, wait)),
         }
+    }
+
+    /// Somebody close behind the first passes it, if that may be.
+    fn pass(&mut self, random: &mut Random) -> Compared {
+        let close = if self.fault == Fault::LooksFar { 2 * LOOK_AHEAD } else { LOOK_AHEAD };
+        let close = self.naive.creates.iter().skip(1).take(close);
+        let close: Vec<u64> = close.map(|(place, _)| *place).collect();
+        same("close", self.creates.close_behind().collect::<Vec<_>>(), close.clone())?;
+        let Some((first, wait)) = self.naive.creates.first() else { return Ok(()) };
+        let before = self.naive.passed.iter().filter(|(whom, _)| whom == first || self.fault == Fault::Inherits);
+        let least = if self.fault == Fault::CountsBytes { 0 } else { 4096 };
+        let bytes = random.below(12_000);
+        let passed = before.map(|(_, bytes)| bytes).sum::<u64>() + bytes.max(least);
+        same("may pass", self.creates.may_pass(bytes), passed <= wait.asked_bytes)?;
+        if passed > wait.asked_bytes || close.is_empty() {
+            return Ok(());
+        }
+        self.naive.passed.push((*first, bytes.max(least)));
+        self.creates.note_passed(bytes);
+        self.end(WaitKey::Create(close[random.below(close.len() as u64) as usize]))
     }
 
     fn push_get(&mut self, random: &mut Random, request: u64) {
@@ -172,6 +201,7 @@ impl Pair {
         same("first", self.creates.first().map(|(place, _)| place), first.map(|(place, _)| *place))?;
         same("creates", self.creates.count(), self.naive.creates.len())?;
         same("empty", self.creates.is_empty(), self.naive.creates.is_empty())?;
+        same("end", self.creates.is_end_close(), self.naive.creates.len() <= LOOK_AHEAD)?;
         for (place, wait) in &self.naive.creates {
             same("place", self.creates.wait(*place).map(|it| it.tag), Some(wait.tag))?;
         }
@@ -205,8 +235,13 @@ fn run(seed: u64, operations: u64, fault: Fault) -> Compared {
     let (creates, gets, deadlines) = (CreateQueue::default(), GetWaits::default(), Deadlines::default());
     let mut pair = Pair { creates, gets, deadlines, naive: Naive::default(), fault };
     for number in 0..operations {
-        match random.below(12) {
-            0 | 1 => pair.push_create(&mut random, number),
+        match random.below(15) {
+            0 | 1 => {
+                // Now and then more come than are looked at.
+                let count = if random.below(50) == 0 { LOOK_AHEAD as u64 } else { 1 };
+                (0..count).for_each(|_| pair.push_create(&mut random, number));
+            }
+            12..15 => pair.pass(&mut random)?,
             2..5 => pair.push_get(&mut random, number),
             5..8 => pair.turn(random.below(IDS) as u8, random.below(2) == 0)?,
             8 => {
@@ -240,6 +275,9 @@ fn queues_and_lists_agree_for_long() {
 #[test]
 fn broken_queues_are_noticed() {
     notice(0..4, "first", |seed| run(seed, 1000, Fault::Overtakes));
+    notice(0..4, "may pass", |seed| run(seed, 1000, Fault::Inherits));
+    notice(0..4, "may pass", |seed| run(seed, 1000, Fault::CountsBytes));
+    notice(0..4, "close", |seed| run(seed, 1000, Fault::LooksFar));
     notice(0..4, "missing", |seed| run(seed, 1000, Fault::CountsRepeats));
     notice(0..4, "missing", |seed| run(seed, 1000, Fault::MissesDepartures));
     notice(0..4, "missing", |seed| run(seed, 1000, Fault::PinsOnDisk));

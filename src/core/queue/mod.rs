@@ -7,7 +7,7 @@ mod fuzz;
 mod gets;
 mod subscriptions;
 
-pub use creates::{CreateQueue, CreateWait};
+pub use creates::{CreateQueue, CreateWait, LOOK_AHEAD, PASSED_BYTES_MIN};
 pub use deadlines::{Deadlines, deadline};
 pub use gets::{GetWait, GetWaits, Purpose, Turned, distinct};
 pub use subscriptions::{Heard, Subscriptions};

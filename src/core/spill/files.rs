@@ -32,6 +32,8 @@ pub struct Files {
     any_emptied: bool,
     /// Something happened that may make a file worth rewriting.
     any_worth: bool,
+    /// A file went that something was written to.
+    any_freed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +51,8 @@ struct File {
     tombstones: BTreeSet<(u64, u64)>,
     /// Its records couldn't be moved.
     stuck: bool,
+    /// A batch was written there whole: the file takes room on the disk.
+    was_written: bool,
 }
 
 /// A record that is wanted.
@@ -78,6 +82,7 @@ impl Files {
             in_flight_bytes: 0,
             any_emptied: false,
             any_worth: false,
+            any_freed: false,
         }
     }
 
@@ -105,6 +110,7 @@ impl Files {
         let file = self.files.get_mut(&number).expect("a batch's file stays until it is done");
         file.in_flight_bytes -= bytes;
         file.uses -= 1;
+        file.was_written |= written;
         self.in_flight_bytes -= bytes;
         (self.any_emptied, self.any_worth) = (true, true);
         if !written && self.growing == Some(number) {
@@ -157,6 +163,7 @@ impl Files {
         let end = (place.offset + place.bytes).next_multiple_of(BLOCK_BYTES).max(file.bytes);
         self.bytes += end - file.bytes;
         file.bytes = end;
+        file.was_written = true;
         file.oldest = [file.oldest, oldest].into_iter().flatten().min();
         (self.any_emptied, self.any_worth) = (true, true);
     }
@@ -171,6 +178,7 @@ impl Files {
             for number in emptied.collect::<Vec<_>>() {
                 let file = self.files.remove(&number).expect("it was just seen");
                 self.bytes -= file.bytes;
+                self.any_freed |= file.was_written;
                 self.growing = self.growing.filter(|growing| *growing != number);
                 // What was buried by tombstones elsewhere may have been there.
                 self.any_emptied = true;
@@ -178,6 +186,11 @@ impl Files {
             }
         }
         taken
+    }
+
+    /// Did files go that gave something back, since this was last asked?
+    pub fn take_freed(&mut self) -> bool {
+        core::mem::take(&mut self.any_freed)
     }
 
     /// Somewhere may be an older record than a tombstone with this number, which is to be written.

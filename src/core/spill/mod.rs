@@ -85,6 +85,8 @@ pub struct Disk {
     /// The file that is being rewritten.
     pub compacting: Option<FileNumber>,
     retry_at: Option<Nanos>,
+    /// What was tried last found no room.
+    lacks_room: bool,
     delay_ns: Nanos,
     next_sequence: u64,
     next_batch: u64,
@@ -178,6 +180,7 @@ impl Disk {
             look_at: None,
             compacting: None,
             retry_at: None,
+            lacks_room: false,
             delay_ns: 0,
             next_sequence: config.next_sequence,
             next_batch: 0,
@@ -351,9 +354,18 @@ impl Disk {
     }
 
     /// Something couldn't be written: for a while nothing is tried.
-    pub fn back_off(&mut self, now: Nanos) {
+    pub fn back_off(&mut self, now: Nanos, lacks_room: bool) {
+        self.lacks_room = lacks_room;
         self.delay_ns = (2 * self.delay_ns).clamp(DELAY_NS_MIN, DELAY_NS_MAX);
         self.retry_at = Some(now + self.delay_ns);
+    }
+
+    /// Files went: what found no room before may find some now.
+    pub fn note_freed(&mut self, now: Nanos) {
+        if let Some(retry_at) = self.retry_at.filter(|_| self.lacks_room) {
+            self.delay_ns = 0;
+            self.retry_at = Some(retry_at.min(now + DELAY_NS_MIN));
+        }
     }
 
     /// Something was written.

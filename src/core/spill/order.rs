@@ -1,6 +1,7 @@
 //! Objects that have to leave memory for somebody.
 
 use alloc::collections::VecDeque;
+use core::ops::Range;
 
 use plasmad_wire::Handle;
 
@@ -16,6 +17,8 @@ pub struct Order {
     pub todo: VecDeque<Handle>,
     /// In batches that aren't done.
     pub in_flight: u32,
+    /// Where they lie, if that is to be one piece in the end; with the holes between and beside them.
+    pub gathered: Range<u64>,
 }
 
 impl Order {

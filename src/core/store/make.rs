@@ -25,13 +25,19 @@ impl Store {
         timeout_ns: u64,
         objects: Vec<Wanted>,
     ) {
+        // What became free just now is for those that were here before.
+        if self.room_changed && !self.creates.is_empty() {
+            self.serve_waiting(turn);
+        }
         if let Err(refusal) = self.check_new(turn, &objects) {
             return self.answer(turn, client, tag, Err(refusal));
         }
-        if self.creates.is_empty()
-            && !self.disk.is_short
-            && let Some(answer) = self.try_create(turn, client, &objects)
-        {
+        let answer = match self.creates.is_empty() {
+            true if !self.disk.is_short => self.try_create(turn, client, &objects),
+            false if self.may_newcomer_pass(client, tag) => self.try_to_pass(turn, client, &objects),
+            _ => None,
+        };
+        if let Some(answer) = answer {
             return self.answer(turn, client, tag, answer);
         }
         let timeout_ns = self.create_timeout_ns(turn.now, timeout_ns);
@@ -40,7 +46,8 @@ impl Store {
             return self.answer(turn, client, tag, Err(Refusal::Full(shortage)));
         }
         let deadline = deadline(turn.now, timeout_ns);
-        let wait = CreateWait { client, tag, objects, since: turn.now, deadline };
+        let asked_bytes = asked_bytes(&objects);
+        let wait = CreateWait { client, tag, objects, asked_bytes, since: turn.now, deadline };
         let bytes = wait.bytes();
         if let Err(refusal) = self.may_wait(client, tag, bytes) {
             return self.answer(turn, client, tag, Err(refusal));
@@ -51,80 +58,12 @@ impl Store {
         self.ask_for_releases(turn);
     }
 
-    /// Serves all who wait for room, restores first, until somebody has to go on waiting.
-    pub(super) fn serve_waiting<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
-        self.serve_once(turn);
-        self.ask_for_releases(turn);
-        self.room_changed = false;
-    }
-
-    fn serve_once<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
-        for _ in 0..ROUNDS_MAX {
-            if self.disk.exists {
-                let room_changed = core::mem::take(&mut self.room_changed);
-                self.serve_restores(turn, room_changed);
-            }
-            while self.serve_first(turn) {}
-            // What was put inline may have been the last thing that a get lacked but for what is on disk.
-            if !self.disk.restores_due {
-                break;
-            }
-        }
-        self.disk.room_due = !self.creates.is_empty();
-    }
-
-    /// While anybody waits for room, clients ring when they release something by themselves.
-    fn ask_for_releases<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
-        while self.wanted != self.is_short_of_room() {
-            self.wanted = !self.wanted;
-            turn.residence.want(self.wanted);
-            if self.wanted {
-                // Whoever released just before that has made no sound, so the first in line looks once more.
-                self.room_changed = true;
-                self.serve_once(turn);
-            }
-        }
-    }
-
-    /// A create's time is up. Those behind it may fit where it didn't.
-    pub(super) fn expire_create<R: Residence>(&mut self, turn: &mut Turn<'_, R>, place: u64) {
-        if self.creates.first().is_none_or(|(first, _)| first != place) {
-            return self.refuse_create(turn, place);
-        }
-        // Pins that clients let go by themselves make no event, so the first in line looks once more.
-        if !self.serve_first(turn) {
-            self.refuse_create(turn, place);
-        }
-    }
-
-    /// Answers the first in line, unless it has to go on waiting or there is none.
-    fn serve_first<R: Residence>(&mut self, turn: &mut Turn<'_, R>) -> bool {
-        let Some((place, wait)) = self.creates.first().filter(|_| !self.disk.is_short) else { return false };
-        let (client, objects) = (wait.client, wait.objects.clone());
-        // Others went before it since it came: its ids may be taken now, and the table full.
-        let answer = match self.check_new(turn, &objects) {
-            Err(refusal) => Err(refusal),
-            Ok(()) => match self.try_create(turn, client, &objects) {
-                Some(answer) => answer,
-                None => return false,
-            },
-        };
-        if let Some((client, tag)) = self.stop_waiting(turn, WaitKey::Create(place)) {
-            self.answer(turn, client, tag, answer);
-        }
-        true
-    }
-
-    fn refuse_create<R: Residence>(&mut self, turn: &mut Turn<'_, R>, place: u64) {
-        let Some(objects) = self.creates.wait(place).map(|wait| wait.objects.clone()) else { return };
-        if let Some((client, tag)) = self.stop_waiting(turn, WaitKey::Create(place)) {
-            let shortage = self.shortage(turn, client, &objects);
-            self.answer(turn, client, tag, Err(Refusal::Full(shortage)));
-        }
-    }
-
     /// What can be refused without looking for room.
-    fn check_new<R: Residence>(&mut self, turn: &mut Turn<'_, R>, objects: &[Wanted]) -> Result<(), Refusal> {
+    pub(super) fn check_new<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        objects: &[Wanted],
+    ) -> Result<(), Refusal> {
         let (mut asked, mut needed): (u64, u64) = (0, 0);
         for wanted in objects {
             if wanted.metadata_bytes > METADATA_BYTES_MAX {
@@ -146,25 +85,62 @@ impl Store {
             self.take_back_all(turn);
             objects.iter().try_for_each(|wanted| self.check_id(wanted))?;
         }
-        if objects.len() > self.slots.vacancies() {
+        if !self.can_have_slots(turn, objects.len()) {
             return Err(Refusal::TableFull { objects_max: self.config.slots_max });
         }
         Ok(())
     }
 
+    /// There are so many slots, or will be when some of those objects go that may be dropped.
+    fn can_have_slots<R: Residence>(&mut self, turn: &mut Turn<'_, R>, count: usize) -> bool {
+        if count > self.slots.vacancies() {
+            self.sweep(turn);
+        }
+        if count > self.slots.vacancies() && self.recency.count() > 0 {
+            self.scan(turn);
+        }
+        let missing = count.saturating_sub(self.slots.vacancies());
+        missing <= self.recency.count() && self.droppable().take(missing).count() == missing
+    }
+
+    /// Drops objects until there are so many slots, and some more, so that not each create has to.
+    fn drop_for_slots<R: Residence>(&mut self, turn: &mut Turn<'_, R>, count: usize) -> bool {
+        for _ in 0..RETRACT_TRIES_MAX {
+            let missing = count.saturating_sub(self.slots.vacancies());
+            if missing == 0 {
+                return true;
+            }
+            let more = (self.config.slots_max / SHARE_OF_SLOTS).min(SLOTS_DROPPED_MAX) as usize;
+            let window: Vec<SlotNumber> = self.droppable().take(missing.max(more)).collect();
+            if window.len() < missing {
+                return false;
+            }
+            match turn.residence.retract(&window) {
+                Ok(()) => window.iter().for_each(|slot| self.drop_retracted(turn, *slot)),
+                Err(Pinned(slots)) => slots.into_iter().for_each(|slot| _ = self.pinned.insert(slot)),
+            }
+        }
+        false
+    }
+
+    /// What may be dropped for good and was not pinned at the last look, least recently used first.
+    fn droppable(&self) -> impl Iterator<Item = SlotNumber> {
+        self.recency.oldest_first().filter(|slot| !self.pinned.contains(*slot))
+    }
+
     /// Nobody has this id. Taking grants back reads rings, so who looked before that looks again behind it.
-    fn check_id(&self, wanted: &Wanted) -> Result<(), Refusal> {
+    pub(super) fn check_id(&self, wanted: &Wanted) -> Result<(), Refusal> {
         self.slots.find(wanted.id).map_or(Ok(()), |_| Err(Refusal::Exists(wanted.id)))
     }
 
     /// Makes the objects if there is, or can be made, room for all of them; `None` if not.
-    fn try_create<R: Residence>(
+    pub(super) fn try_create<R: Residence>(
         &mut self,
         turn: &mut Turn<'_, R>,
         client: ClientId,
         objects: &[Wanted],
     ) -> Option<Result<Reply, Refusal>> {
-        let sizes: Vec<u64> = objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).collect();
+        let sizes = sizes(objects);
         let mut extents = self.allocate_all(&sizes);
         if extents.is_none() && self.take_back_all(turn) {
             if let Err(refusal) = objects.iter().try_for_each(|wanted| self.check_id(wanted)) {
@@ -178,17 +154,32 @@ impl Store {
             None if self.disk.room.is_some() => return None,
             None => self.drop_for(turn, &sizes)?,
         };
+        // Not before there is room as well: who can't be served drops nothing.
+        if !self.drop_for_slots(turn, objects.len()) {
+            extents.into_iter().for_each(|extent| self.arena.free(extent));
+            return Some(Err(Refusal::TableFull { objects_max: self.config.slots_max }));
+        }
+        Some(self.place(turn, client, objects, extents))
+    }
+
+    /// Makes objects at these places.
+    pub(super) fn place<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        client: ClientId,
+        objects: &[Wanted],
+        extents: Vec<Extent>,
+    ) -> Result<Reply, Refusal> {
         let slots: Vec<SlotNumber> = objects
             .iter()
             .zip(&extents)
             .map(|(wanted, extent)| self.occupy(turn.now, client, wanted, *extent))
             .collect();
         let inline = objects.iter().all(|wanted| wanted.payload.is_some());
-        Some(if inline && !objects.is_empty() {
-            self.fill_and_seal(turn, client, objects, &slots)
-        } else {
-            Ok(Reply::Created(slots.into_iter().zip(extents).map(|(slot, it)| (self.slots.handle(slot), it)).collect()))
-        })
+        if inline && !objects.is_empty() {
+            return self.fill_and_seal(turn, client, objects, &slots);
+        }
+        Ok(Reply::Created(slots.into_iter().zip(extents).map(|(slot, it)| (self.slots.handle(slot), it)).collect()))
     }
 
     fn occupy(&mut self, now: Nanos, client: ClientId, wanted: &Wanted, extent: Extent) -> SlotNumber {
@@ -271,7 +262,7 @@ impl Store {
         unpinned.map(|slot| (slot, self.slots[slot].extent))
     }
 
-    fn allocate_all(&mut self, sizes: &[u64]) -> Option<Vec<Extent>> {
+    pub(super) fn allocate_all(&mut self, sizes: &[u64]) -> Option<Vec<Extent>> {
         let mut extents = Vec::with_capacity(sizes.len());
         for bytes in sizes {
             match self.arena.allocate(*bytes) {
@@ -368,12 +359,23 @@ impl Store {
     }
 }
 
+/// How long each of these objects is.
+pub(super) fn sizes(objects: &[Wanted]) -> Vec<u64> {
+    objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).collect()
+}
+
+/// How long they are together.
+pub(super) fn asked_bytes(objects: &[Wanted]) -> u64 {
+    sizes(objects).into_iter().fold(0, u64::saturating_add)
+}
+
 fn repeated<T: Ord + Copy>(mut items: Vec<T>) -> Option<T> {
     items.sort_unstable();
     items.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
-/// How often all are looked at in one event.
-const ROUNDS_MAX: usize = 4;
+/// The part of all slots that become free at once when there are none, and how many at the most.
+const SHARE_OF_SLOTS: u32 = 256;
+const SLOTS_DROPPED_MAX: u32 = 64;
 /// Windows tried before a create goes on waiting: each failure means that somebody pinned in between.
 const RETRACT_TRIES_MAX: usize = 8;

@@ -1,11 +1,16 @@
 //! Room for whoever is next in line: a restore before all creates, else the first create.
 //!
 //! What has to leave memory for it is chosen once, all or nothing, and written batch by batch; who is next is looked at
-//! again when that is done. While it goes on nobody else's needs choose anything, so two never take from each other. A
+//! again when that is done. While it goes on nobody else's needs choose anything, and who passes the first create takes nothing
+//! of the stretch that is gathered, so two never take from each other. A
 //! create that can't be served by any choice spills nothing.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
+use plasmad_wire::Extent;
+
+use super::make::sizes;
 use super::spill::List;
 use super::{Store, Turn};
 use crate::clients::ClientId;
@@ -24,7 +29,7 @@ impl Store {
             return;
         }
         let Some((_, wait)) = self.creates.first() else { return };
-        let sizes: Vec<u64> = wait.objects.iter().map(|wanted| wanted.bytes().unwrap_or(u64::MAX)).collect();
+        let sizes = sizes(&wait.objects);
         self.order_room(turn, &sizes);
     }
 
@@ -61,13 +66,32 @@ impl Store {
         }
         if !dirty.is_empty() {
             let todo = dirty.iter().map(|slot| self.slots.handle(*slot)).collect();
-            self.disk.room = Some(Order { number: self.disk.order_number(), todo, in_flight: 0 });
+            let gathered = self.stretch_of(&victims);
+            self.disk.room = Some(Order { number: self.disk.order_number(), todo, in_flight: 0, gathered });
             return Chosen::Coming;
         }
         if victims.iter().any(|slot| self.slots[*slot].state == State::Spilling) {
             return Chosen::Coming;
         }
         Chosen::Drop(victims)
+    }
+
+    /// From the first of these to the last, with the holes beside them.
+    fn stretch_of(&self, victims: &[SlotNumber]) -> Range<u64> {
+        let stretches = victims.iter().map(|slot| {
+            let Extent { offset, .. } = self.slots[*slot].extent;
+            let end = offset + self.arena.reserved_bytes(self.slots[*slot].extent);
+            let before = self.arena.block_before(offset).filter(|block| block.is_hole);
+            let behind = self.arena.block_at(end).filter(|block| block.is_hole);
+            before.map_or(offset, |hole| hole.offset)..behind.map_or(end, |hole| hole.end())
+        });
+        stretches.reduce(|all, one| all.start.min(one.start)..all.end.max(one.end)).unwrap_or_default()
+    }
+
+    /// Is this a part of what is being gathered for who is next in line?
+    pub(super) fn is_gathered(&self, extent: Extent) -> bool {
+        let gathered = self.disk.room.as_ref().map_or(&(0..0), |order| &order.gathered);
+        extent.bytes > 0 && extent.offset < gathered.end && extent.offset + extent.bytes > gathered.start
     }
 
     /// Objects that somebody waits for to go.
@@ -143,7 +167,7 @@ impl Store {
     ) {
         self.sweep(turn);
         self.scan(turn);
-        let order = Order { number: self.disk.order_number(), todo: Default::default(), in_flight: 0 };
+        let order = Order { number: self.disk.order_number(), todo: Default::default(), in_flight: 0, gathered: 0..0 };
         let (freed_bytes, dropped, spilled, is_heard) = (0, 0, 0, true);
         let mut evicting = Evicting { order, client, tag, is_heard, asked_bytes: bytes, freed_bytes, dropped, spilled };
         while evicting.freed_bytes < bytes {

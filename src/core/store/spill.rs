@@ -57,7 +57,7 @@ impl Store {
         match outcome {
             WriteOutcome::Written => self.disk.note_written(),
             WriteOutcome::NoRoom | WriteOutcome::Failed => {
-                self.disk.back_off(turn.now);
+                self.disk.back_off(turn.now, outcome == WriteOutcome::NoRoom);
                 self.abandon_orders();
                 if let Some(from) = moves_from.filter(|_| outcome == WriteOutcome::Failed) {
                     self.disk.files.note_stuck(from);
@@ -167,6 +167,9 @@ impl Store {
     fn remove_files<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
         let emptied = self.disk.files.take_emptied();
         turn.effects.extend(emptied.into_iter().map(Effect::RemoveFile));
+        if self.disk.files.take_freed() {
+            self.disk.note_freed(turn.now);
+        }
     }
 
     /// The next batch: what somebody waits for, else what memory is short of, else what a file is to be rid of. Tombstones
