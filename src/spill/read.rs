@@ -10,7 +10,7 @@ use plasmad_core::disk::{BLOCK_BYTES, DiskPlace, DiskRecord, FileNumber, RECORD_
 
 use super::backend::Backend;
 use super::buffer::{BLOCK, Buffer};
-use super::record::{FolderId, Header};
+use super::record::{FolderKey, Header};
 use super::split::PartRead;
 use crate::memory::Arena;
 
@@ -35,7 +35,7 @@ pub(crate) struct Window {
 #[derive(Clone, Copy)]
 pub(crate) struct Shelf<'a> {
     pub(crate) files: &'a dyn Backend,
-    pub(crate) folder: &'a FolderId,
+    pub(crate) key: &'a FolderKey,
 }
 
 /// Data and metadata of a record that is being read.
@@ -106,7 +106,7 @@ impl Shelf<'_> {
     ) -> Result<Body, Trouble> {
         let seen = window.look(self.files, place.file, place.offset, RECORD_HEADER_BYTES as usize, until)?;
         let bytes = seen[..RECORD_HEADER_BYTES as usize].try_into().expect("as many as asked for");
-        match Header::decode(bytes, self.folder) {
+        match Header::decode(bytes, self.key, place.file, place.offset) {
             None => Err(Trouble::Lost("the record's header is damaged".to_owned())),
             Some(header) if !is_expected(&header.record) => {
                 Err(Trouble::Lost("another record lies in its place".to_owned()))

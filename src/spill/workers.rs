@@ -20,7 +20,7 @@ use super::backend::Backend;
 use super::meter::Meter;
 use super::queue::{Job, Queue, Read, Run};
 use super::read::{Shelf, Trouble, Window};
-use super::record::FolderId;
+use super::record::FolderKey;
 use super::write::{Desk, Surroundings};
 use crate::memory::Arena;
 
@@ -42,7 +42,7 @@ pub(crate) struct Traffic {
 
 struct Shared {
     files: Arc<dyn Backend>,
-    folder: FolderId,
+    key: FolderKey,
     arena: Arc<Arena>,
     work: Mutex<Work>,
     /// There is something to read, or the end.
@@ -70,7 +70,7 @@ impl Workers {
     /// Starts the threads. They call `wake` when something is done.
     pub(crate) fn start(
         files: Arc<dyn Backend>,
-        folder: FolderId,
+        key: FolderKey,
         arena: Arc<Arena>,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> io::Result<Self> {
@@ -78,7 +78,7 @@ impl Workers {
         let work = Mutex::new(Work { queue: Queue::new(WINDOW_BYTES as u64), is_ending: false });
         let [to_read, to_write, is_quiet] = [(); 3].map(|()| Condvar::new());
         let [written, read] = [(); 2].map(|()| Meter::new());
-        let shared = Arc::new(Shared { files, folder, arena, work, to_read, to_write, is_quiet, written, read });
+        let shared = Arc::new(Shared { files, key, arena, work, to_read, to_write, is_quiet, written, read });
         let mut workers = Self { shared, done, threads: Vec::new() };
         for number in 0..READERS + WRITERS {
             let (shared, voice) = (workers.shared.clone(), Voice { tell: tell.clone(), wake: wake.clone() });
@@ -152,7 +152,7 @@ impl Shared {
     }
 
     fn shelf(&self) -> Shelf<'_> {
-        Shelf { files: &*self.files, folder: &self.folder }
+        Shelf { files: &*self.files, key: &self.key }
     }
 
     fn keep_reading(&self, voice: &Voice) {
@@ -317,7 +317,7 @@ mod tests {
     use plasmad_wire::Extent;
 
     use super::*;
-    use crate::spill::testing::{ARENA_BYTES, FOLDER, FakeDisk, Fault, Scene, behind, pattern, places};
+    use crate::spill::testing::{ARENA_BYTES, FakeDisk, Fault, KEY, Scene, behind, pattern, places};
 
     struct Rig {
         scene: Scene,
@@ -337,7 +337,7 @@ mod tests {
             let wake = Arc::new(move || {
                 let _ = wake.lock().unwrap().send(());
             });
-            let workers = Workers::start(disk.clone(), FOLDER, arena.clone(), wake).unwrap();
+            let workers = Workers::start(disk.clone(), KEY, arena.clone(), wake).unwrap();
             Self { scene: Scene::new(), disk, arena, workers, woken }
         }
 
