@@ -119,9 +119,14 @@ impl Disk {
         self.workers.write(batch);
     }
 
-    /// Reads a record into memory; [`Event::Restored`] tells when it is done.
+    /// Reads a record, into memory or only to look at it; [`Event::Restored`] tells when it is done.
     pub(crate) fn restore(&self, restore: Restore) {
         self.workers.restore(restore);
+    }
+
+    /// A descriptor of a file, for clients to read from.
+    pub(crate) fn open_read_only(&self, file: FileNumber) -> io::Result<OwnedFd> {
+        self.files.open_read_only(file)
     }
 
     /// Removes a file: nothing in it is found any more, from now on.

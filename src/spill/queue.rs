@@ -237,7 +237,7 @@ mod tests {
 
     fn restore(number: u64, file: u32, offset: u64, bytes: u64) -> Restore {
         let place = DiskPlace { file: FileNumber(file), offset, bytes };
-        Restore { number, place, record: record(), into: Extent { segment: 0, offset: 0, bytes: 0 } }
+        Restore { number, place, record: record(), into: None }
     }
 
     fn batch(file: u32, moved: bool) -> Batch {

@@ -120,7 +120,7 @@ impl Shelf<'_> {
         }
     }
 
-    /// Reads a record into the arena; `until` is how far the caller will read.
+    /// Reads a record, into the arena if it is to go there; `until` is how far the caller will read.
     pub(crate) fn restore(
         &self,
         window: &mut Window,
@@ -133,7 +133,8 @@ impl Shelf<'_> {
         if read.expected == Some(read.checksum) { Ok(()) } else { Err(Trouble::changed()) }
     }
 
-    /// Reads a range of a record's data and metadata into its place in the arena, and if it begins there its header too.
+    /// Reads a range of a record's data and metadata, into its place in the arena if it has one, and if it begins there its
+    /// header too.
     pub(crate) fn restore_part(
         &self,
         window: &mut Window,
@@ -151,10 +152,11 @@ impl Shelf<'_> {
         let data = place.offset + data_start(record.data_bytes);
         let (at, end) = (data + range.start, data + range.end);
         let mut part = Body { file: place.file, at, end, checksum: 0, expected: 0 };
-        let mut to = restore.into.offset + range.start;
+        let mut to = restore.into.map(|into| into.offset + range.start);
         while let Some(piece) = part.next(self.files, window, usize::MAX, until)? {
-            arena.write(to, piece).map_err(|error| Trouble::Failed(format!("the arena can't be written: {error}")))?;
-            to += piece.len() as u64;
+            let Some(to) = &mut to else { continue };
+            arena.write(*to, piece).map_err(|error| Trouble::Failed(format!("the arena can't be written: {error}")))?;
+            *to += piece.len() as u64;
         }
         Ok(PartRead { checksum: part.checksum, expected: whole.map(|whole| whole.expected) })
     }

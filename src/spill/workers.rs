@@ -385,7 +385,7 @@ mod tests {
         let records: Vec<_> = batches.iter().flat_map(|it| it.records.iter().zip(places(it))).collect();
         for (at, ((record, _), place)) in records.iter().enumerate().rev() {
             let into = Extent { segment: 0, offset: into(at), bytes: record.data_bytes + 1 };
-            rig.workers.restore(Restore { number: at as u64, place: *place, record: *record, into });
+            rig.workers.restore(Restore { number: at as u64, place: *place, record: *record, into: Some(into) });
         }
         let restored = rig.restored(60);
         assert_eq!(restored.len(), 60);
@@ -412,12 +412,12 @@ mod tests {
             let record = batch.records[at].0;
             let bytes = record.data_bytes + u64::from(record.metadata_bytes);
             let into = Extent { segment: 0, offset: ARENA_BYTES / 2, bytes };
-            Restore { number: at as u64, place: places(&batch)[at], record, into }
+            Restore { number: at as u64, place: places(&batch)[at], record, into: Some(into) }
         };
         for (at, lay_at) in [(0, 0), (1, 64)] {
             rig.workers.restore(restore(at));
             assert_eq!(rig.restored(1), BTreeMap::from([(at as u64, ReadOutcome::Read)]));
-            let mut read = vec![0; restore(at).into.bytes as usize];
+            let mut read = vec![0; restore(at).into.unwrap().bytes as usize];
             rig.arena.read(ARENA_BYTES / 2, &mut read).unwrap();
             assert!(read == pattern(lay_at, read.len()), "the bytes of record {at}");
         }
@@ -441,14 +441,19 @@ mod tests {
         rig.disk.state().files.get_mut(&FileNumber(1)).unwrap()[place.offset as usize + 500] ^= 1;
         for (at, ((record, _), place)) in good.records.iter().zip(places(&good)).enumerate() {
             let into = Extent { segment: 0, offset: ARENA_BYTES / 2 + at as u64 * 4096, bytes: record.data_bytes + 1 };
-            rig.workers.restore(Restore { number: at as u64, place, record: *record, into });
+            rig.workers.restore(Restore { number: at as u64, place, record: *record, into: Some(into) });
         }
         let lost: Vec<u64> =
             rig.restored(20).into_iter().filter(|(_, it)| *it == ReadOutcome::Lost).map(|it| it.0).collect();
         assert_eq!(lost, [3]);
         rig.disk.state().fault = Some(Fault::Read(Errno::EIO));
         let into = Extent { segment: 0, offset: ARENA_BYTES / 2, bytes: good.records[0].0.data_bytes + 1 };
-        rig.workers.restore(Restore { number: 9, place: places(&good)[0], record: good.records[0].0, into });
+        rig.workers.restore(Restore {
+            number: 9,
+            place: places(&good)[0],
+            record: good.records[0].0,
+            into: Some(into),
+        });
         assert_eq!(rig.restored(1), BTreeMap::from([(9, ReadOutcome::Failed)]));
     }
 
