@@ -214,7 +214,7 @@ const GAP_BYTES_MAX: u64 = 64 << 10;
 #[cfg(test)]
 mod tests {
     use plasmad_core::disk::DiskRecord;
-    use plasmad_wire::{Extent, Format, ObjectId};
+    use plasmad_wire::{Format, ObjectId};
 
     use super::*;
     use crate::spill::split::PART_BYTES;

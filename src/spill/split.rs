@@ -86,7 +86,7 @@ pub(crate) const PART_BYTES: u64 = 4 << 20;
 #[cfg(test)]
 mod tests {
     use plasmad_core::disk::{DiskPlace, DiskRecord, FileNumber};
-    use plasmad_wire::{Extent, Format, ObjectId};
+    use plasmad_wire::{Format, ObjectId};
 
     use super::*;
 
