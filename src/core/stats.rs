@@ -31,8 +31,6 @@ pub struct Totals {
     pub restores: u64,
     /// Memory that took.
     pub restored_bytes: u64,
-    /// Objects pinned for gets where they lie on disk.
-    pub views: u64,
     /// Objects that could not be read back: they are gone.
     pub lost: u64,
     /// Batches that were not written, and restores that failed or found an object lost.

@@ -106,7 +106,6 @@ fn spill(snapshot: &Snapshot, disk: Option<&Figures>) -> Value {
         "write_bytes_per_second": traffic.written_bytes_per_second,
         "read_bytes_per_second": traffic.read_bytes_per_second,
         "direct_io": disk.is_some_and(|disk| disk.is_direct),
-        "views_total": snapshot.totals.views,
         "errors_total": snapshot.totals.disk_errors,
         "lost_total": snapshot.totals.lost,
     })

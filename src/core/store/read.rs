@@ -139,7 +139,6 @@ impl Store {
         }
         let pins = objects.iter().filter_map(pin_of).count() as u64;
         self.totals.gets += pins;
-        self.totals.views += objects.iter().filter(|got| matches!(got, Got::OnDisk(..))).count() as u64;
         if let Some(ledger) = self.clients.ledger(client) {
             ledger.pins += pins;
         }

@@ -311,7 +311,7 @@ impl Store {
             }
             Chosen::Drop(window) if turn.residence.retract(&window).is_ok() => {
                 window.into_iter().for_each(|slot| self.drop_retracted(turn, slot));
-                let spilled = own.into_iter().zip(sizes).filter(|(slot, _)| self.disk.home(*slot).is_some());
+                let spilled = own.into_iter().zip(sizes).filter(|(slot, _)| self.is_out_of_reach(*slot));
                 for (slot, bytes) in spilled.collect::<Vec<_>>() {
                     let Some(into) = self.arena.allocate(bytes) else { return false };
                     self.start_restore(turn, slot, into);
