@@ -68,7 +68,7 @@ def pin_all_of_memory(store):
         while True:
             try:
                 buffers.append(store.get_buffer(store.put_bytes(bytes(nbytes), timeout=0)))
-            except plasmad.StoreFull:
+            except plasmad.StoreFullError:
                 break
     return buffers
 
