@@ -4,6 +4,7 @@ mod folders;
 mod more_than_memory;
 mod restarts;
 mod trouble;
+mod views;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`memfd`] | sealed memory files: made by the daemon, checked by clients |
 //! | [`mapping`] | whole files mapped, and the two kinds of object bytes in them |
+//! | [`file_view`] | pieces of files that somebody else keeps |
 //! | `map` | mappings that huge pages fit into |
 //! | [`words`] | a mapped file as bounded atomic words |
 //! | `atomic` | the atomics they are made of |
@@ -26,6 +27,7 @@ mod atomic;
 pub mod copy;
 pub mod faults;
 pub mod fd_passing;
+pub mod file_view;
 pub mod fork;
 pub mod index;
 pub mod life;
