@@ -11,6 +11,7 @@
 //! | `first_touch` | the same in memory the client touches for the first time, huge pages or small ones |
 //! | `overtaking` | the same in memory that isn't there yet |
 //! | `copy_sweep` | our copy beside `memcpy`, over all sizes |
+//! | `spilling` | objects to disk and back beside the best loop over a file |
 //! | `start` | from start to service |
 //! | [`client_death`] | from a client's death to having back what it held |
 //! | [`neighbours`] | a good client beside a crowd that misbehaves |
@@ -29,8 +30,11 @@ pub(crate) mod neighbours;
 mod overtaking;
 mod round_trips;
 mod small_puts;
+mod spilling;
 mod start;
 pub(crate) mod two_readers;
+
+pub(crate) use large_puts::source;
 
 use plasmad_client::{CreateOptions, ObjectId, Store};
 
@@ -105,6 +109,12 @@ pub(crate) const GROUPS: &[Group] = &[
         measure: copy_sweep::measure,
         memory_bytes: copy_sweep::MEMORY_BYTES,
         own_daemon: false,
+    },
+    Group {
+        rows: &["spill", "restore", "restore_random", "spill_cached", "spill_64k", "restore_64k", "restore_64k_random"],
+        measure: spilling::measure,
+        memory_bytes: spilling::MEMORY_BYTES,
+        own_daemon: true,
     },
     Group { rows: &["start_16g"], measure: start::measure, memory_bytes: 2 << 30, own_daemon: true },
     Group { rows: &["client_death"], measure: client_death::measure, memory_bytes: 512 << 20, own_daemon: true },
