@@ -12,6 +12,7 @@
 //! | `overtaking` | the same in memory that isn't there yet |
 //! | `copy_sweep` | our copy beside `memcpy`, over all sizes |
 //! | `spilling` | objects to disk and back beside the best loop over a file |
+//! | `zipf` | gets from twice as much as memory holds |
 //! | `start` | from start to service |
 //! | [`client_death`] | from a client's death to having back what it held |
 //! | [`neighbours`] | a good client beside a crowd that misbehaves |
@@ -33,6 +34,7 @@ mod small_puts;
 mod spilling;
 mod start;
 pub(crate) mod two_readers;
+mod zipf;
 
 pub(crate) use large_puts::source;
 
@@ -116,6 +118,7 @@ pub(crate) const GROUPS: &[Group] = &[
         memory_bytes: spilling::MEMORY_BYTES,
         own_daemon: true,
     },
+    Group { rows: &["zipf_2x"], measure: zipf::measure, memory_bytes: zipf::MEMORY_BYTES, own_daemon: true },
     Group { rows: &["start_16g"], measure: start::measure, memory_bytes: 2 << 30, own_daemon: true },
     Group { rows: &["client_death"], measure: client_death::measure, memory_bytes: 512 << 20, own_daemon: true },
     Group { rows: &["neighbours"], measure: neighbours::measure, memory_bytes: 128 << 20, own_daemon: true },
