@@ -13,6 +13,7 @@
 //! | `copy_sweep` | our copy beside `memcpy`, over all sizes |
 //! | `spilling` | objects to disk and back beside the best loop over a file |
 //! | `zipf` | gets from twice as much as memory holds |
+//! | [`beside_spilling`] | gets and small puts while another client's objects are spilled |
 //! | `start` | from start to service |
 //! | [`client_death`] | from a client's death to having back what it held |
 //! | [`neighbours`] | a good client beside a crowd that misbehaves |
@@ -20,6 +21,7 @@
 //! | `canary` | nothing: its bar is always missed |
 
 mod alloc_fill;
+pub(crate) mod beside_spilling;
 mod canary;
 pub(crate) mod client_death;
 mod copy_sweep;
@@ -119,6 +121,12 @@ pub(crate) const GROUPS: &[Group] = &[
         own_daemon: true,
     },
     Group { rows: &["zipf_2x"], measure: zipf::measure, memory_bytes: zipf::MEMORY_BYTES, own_daemon: true },
+    Group {
+        rows: &["gets_while_spilling", "puts_while_spilling"],
+        measure: beside_spilling::measure,
+        memory_bytes: beside_spilling::MEMORY_BYTES,
+        own_daemon: true,
+    },
     Group { rows: &["start_16g"], measure: start::measure, memory_bytes: 2 << 30, own_daemon: true },
     Group { rows: &["client_death"], measure: client_death::measure, memory_bytes: 512 << 20, own_daemon: true },
     Group { rows: &["neighbours"], measure: neighbours::measure, memory_bytes: 128 << 20, own_daemon: true },
