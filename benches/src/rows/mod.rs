@@ -14,6 +14,7 @@
 //! | `spilling` | objects to disk and back beside the best loop over a file |
 //! | `zipf` | gets from twice as much as memory holds |
 //! | [`beside_spilling`] | gets and small puts while another client's objects are spilled |
+//! | `delete_spilled` | what the disk keeps of objects that were deleted there |
 //! | `start` | from start to service |
 //! | [`client_death`] | from a client's death to having back what it held |
 //! | [`neighbours`] | a good client beside a crowd that misbehaves |
@@ -25,6 +26,7 @@ pub(crate) mod beside_spilling;
 mod canary;
 pub(crate) mod client_death;
 mod copy_sweep;
+mod delete_spilled;
 mod first_touch;
 pub(crate) mod hand_over;
 mod hot_gets;
@@ -125,6 +127,12 @@ pub(crate) const GROUPS: &[Group] = &[
         rows: &["gets_while_spilling", "puts_while_spilling"],
         measure: beside_spilling::measure,
         memory_bytes: beside_spilling::MEMORY_BYTES,
+        own_daemon: true,
+    },
+    Group {
+        rows: &["delete_spilled"],
+        measure: delete_spilled::measure,
+        memory_bytes: delete_spilled::MEMORY_BYTES,
         own_daemon: true,
     },
     Group { rows: &["start_16g"], measure: start::measure, memory_bytes: 2 << 30, own_daemon: true },
