@@ -37,7 +37,7 @@ pub(crate) fn measure(bench: &mut Bench<'_>, _: &[&str]) -> Result<Vec<Row>> {
     }
     let mut cache = Cache::new(&folder, &lengths)?;
     let popularity = Popularity::new(lengths.len());
-    // Both see the same gets, and neither begins with what the puts left in memory.
+    // Both see the same gets. Ours begins with what the puts left in memory, as a program's store would.
     let mut ours = popularity.trace();
     let mut theirs = popularity.trace();
     for _ in 0..WARM_UP_GETS {
