@@ -14,6 +14,7 @@
 //! | `ordering` | a store and a full fence as one step |
 //! | [`copy`] | the one place that copies payloads |
 //! | [`faults`] | mistakes and slowness that the torture test can compile in |
+//! | [`page_cache`] | how much of a file the page cache holds |
 //! | [`populate`] | making pages present ahead of use, small or huge ones, and giving them back |
 //! | [`fd_passing`] | descriptors over Unix sockets |
 //! | [`fork`] | is this still the process that made it; what is done around each fork |
@@ -38,6 +39,7 @@ mod ordering;
 #[cfg(loom)]
 mod orders;
 pub mod page;
+pub mod page_cache;
 pub mod peer;
 pub mod populate;
 #[cfg(not(loom))]
