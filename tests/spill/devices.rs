@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plasmad_client::{Error, Store, Timeout};
+use plasmad_client::{CreateOptions, Error, Store, Timeout};
 
 use super::trouble::{delete, is_full_and_goes_on, try_put};
 use super::{Daemon, MIB, PLASMAD, content, has, name, place, put, spill_all, stats};
@@ -73,6 +73,10 @@ fn a_file_system_that_turns_read_only_costs_no_object_and_memory_goes_on() {
     assert!(stats(&store)["objects"]["spilled"].as_u64().unwrap() > 0, "some are on disk only");
     fs::write(format!("/sys/fs/ext4/{}/trigger_fs_error", loop_device(place.path())), "1").unwrap();
     let count = fill(&store, 40);
+    let refused =
+        store.put(&content(count, MIB), &CreateOptions { timeout: Timeout::NO_WAIT, ..CreateOptions::default() });
+    let refused = refused.unwrap_err();
+    assert!(refused.to_string().contains("can't be spilled just now; plasmad's log says why"), "{refused}");
     let disk = place.path().join("disk");
     let log = until("the disk's answer is in the log", || {
         let log = daemon.log();
