@@ -1,6 +1,7 @@
 //! Spilling by the real daemon: more objects than memory, what is left when it dies, what goes wrong with a disk.
 
 mod deletes;
+mod devices;
 mod folders;
 mod more_than_memory;
 mod restarts;

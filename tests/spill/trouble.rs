@@ -73,8 +73,8 @@ fn a_file_that_was_cut_loses_what_was_cut_off() {
 }
 
 /// Puts a numbered object of 1 MiB, unless the store is full.
-fn try_put(store: &Store, it: u64) -> Result<(), ()> {
-    let timeout = Timeout::After(Duration::from_millis(300));
+pub(super) fn try_put(store: &Store, it: u64) -> Result<(), ()> {
+    let timeout = Timeout::After(Duration::from_secs(2));
     let options = CreateOptions { id: Some(name(&format!("object {it}"))), timeout, ..CreateOptions::default() };
     match store.put(&content(it, MIB), &options) {
         Ok(_) => Ok(()),
@@ -83,7 +83,7 @@ fn try_put(store: &Store, it: u64) -> Result<(), ()> {
     }
 }
 
-fn delete(store: &Store, which: Range<u64>) {
+pub(super) fn delete(store: &Store, which: Range<u64>) {
     let ids: Vec<_> = which.map(|it| name(&format!("object {it}"))).collect();
     assert_eq!(store.delete(&ids).unwrap(), ids.len() as u64);
 }
@@ -120,19 +120,25 @@ fn a_disk_that_is_full_is_told_by_name_and_nothing_is_lost() {
     }
     println!("{count} MiB fit into 32 MiB of memory and 64 MiB of disk");
     assert!((64..=96).contains(&count));
+    is_full_and_goes_on(&daemon, &store, count);
+}
+
+/// After so many objects neither memory nor disk takes another: that was told, all are there, and what is deleted makes
+/// room for others.
+pub(super) fn is_full_and_goes_on(daemon: &Daemon, store: &Store, count: u64) {
     let log = daemon.log();
-    assert!(log.contains("no room for ") && log.contains(place.path().join("disk").to_str().unwrap()), "{log}");
-    assert!(stats(&store)["spill"]["errors_total"].as_u64().unwrap() > 0);
+    assert!(log.contains("no room for ") && log.contains(daemon.place.join("disk").to_str().unwrap()), "{log}");
+    assert!(stats(store)["spill"]["errors_total"].as_u64().unwrap() > 0);
     // Memory for what comes back; all else there is in it has nowhere to go.
-    delete(&store, count - 8..count);
-    assert!((0..count - 8).all(|it| has(&store, &format!("object {it}"), &content(it, MIB))));
+    delete(store, count - 8..count);
+    assert!((0..count - 8).all(|it| has(store, &format!("object {it}"), &content(it, MIB))));
     // What was deleted makes room, and the disk is tried again.
-    delete(&store, 0..count - 8);
+    delete(store, 0..count - 8);
     for it in count..count + 64 {
-        put(&store, &format!("object {it}"), &content(it, MIB));
+        put(store, &format!("object {it}"), &content(it, MIB));
     }
-    assert!((count..count + 64).all(|it| has(&store, &format!("object {it}"), &content(it, MIB))));
-    assert_eq!(stats(&store)["spill"]["lost_total"], 0);
+    assert!((count..count + 64).all(|it| has(store, &format!("object {it}"), &content(it, MIB))));
+    assert_eq!(stats(store)["spill"]["lost_total"], 0);
 }
 
 #[test]
