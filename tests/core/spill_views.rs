@@ -253,6 +253,36 @@ fn what_is_not_what_was_written_is_lost_and_what_can_not_be_read_is_told() {
 }
 
 #[test]
+fn what_turns_out_to_be_lost_is_gone_also_when_nobody_wants_it_any_more() {
+    let (mut disk, _) = pinned_full();
+    assert_eq!(disk.get(10, &[1, 2], 1000), []);
+    assert_eq!(disk.ticks_at(1000).len(), 1);
+    assert_eq!((disk.restored(ReadOutcome::Lost), disk.restored(ReadOutcome::Failed)), (vec![], vec![]));
+    assert_eq!((disk.state(1), disk.state(2), disk.stats().totals.lost), (None, ON_DISK, 1));
+}
+
+#[test]
+fn gets_that_are_in_each_others_way_wait_for_each_other_and_not_for_ever() {
+    // Nothing can be written any more: 2 and 3 take all of memory but for 4 units.
+    let mut disk = Spilling::with_room(16 * UNIT, 20 * UNIT);
+    disk.put(1, 8 * UNIT);
+    assert_eq!(disk.asks(1, 5, Verb::Evict { bytes: 1 }), []);
+    assert_eq!(disk.disk_works().len(), 1);
+    disk.put(2, 6 * UNIT);
+    disk.put(3, 6 * UNIT);
+    disk.disk_works();
+    assert_eq!([1, 2, 3].map(|id| disk.state(id) == ON_DISK), [true, false, false]);
+    // Both are let in, and for neither there is a way to room; one alone finds that out for all.
+    for (number, client) in [(10, 2), (11, 3)] {
+        assert_eq!(disk.asks(client, number, get(&[1], FOREVER)), []);
+    }
+    assert_eq!(disk.restores.len(), 1);
+    let answers = disk.disk_works();
+    let answered: Vec<_> = answers.iter().map(|answer| (answer.1, places(std::slice::from_ref(answer)).0)).collect();
+    assert_eq!(answered, [(10, "d".to_owned()), (11, "d".to_owned())]);
+}
+
+#[test]
 fn who_does_not_wait_gets_from_disk_only_what_is_viewed_there() {
     let (mut disk, _) = pinned_full();
     let restoring = |count| vec![Got::Not(GetStatus::Restoring); count];

@@ -439,7 +439,11 @@ impl Disk {
                 return self.arrives(restore, None);
             }
             self.met.losses += 1;
-            self.note_lost(restore.record.id, restore.place);
+            // Another read of it that comes into memory will find that out.
+            let comes_back = |it: &Restore| it.into.is_some() && it.place == restore.place;
+            if restore.into.is_some() || !self.reading.iter().any(comes_back) {
+                self.note_lost(restore.record.id, restore.place);
+            }
             return told(ReadOutcome::Lost);
         };
         self.met.restores += u64::from(restore.into.is_some());

@@ -36,11 +36,14 @@ impl Simulator {
             return if is_alive { self.happens(Event::ClientGone { client }) } else { Ok(()) };
         }
         let number = self.count();
-        let Some(client) = self.hoarder.filter(|client| self.liar.able_to_pin().contains(client)) else {
+        let Some(client) = self.hoarder else {
             let client = ClientId(HOARDERS + number);
             self.hoarder = Some(client);
             return self.happens(Event::ClientJoined { client, role: Role::Writer, pushes: false });
         };
+        if !self.liar.able_to_pin().contains(&client) {
+            return Ok(());
+        }
         let tag = |number| RequestTag { number, kind: 0, silent: false };
         self.happens(Event::Asked { client, tag: tag(2 * number), verb: Verb::Stats })?;
         let wanted = Wanted {

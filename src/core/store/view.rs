@@ -101,28 +101,28 @@ impl Store {
     /// An object was looked at. If it is whole, and still wanted, the read goes on as its view.
     pub(super) fn checked<R: Residence>(&mut self, turn: &mut Turn<'_, R>, reading: &Reading, outcome: ReadOutcome) {
         let place = reading.place;
-        let slot = self.slots.resolve(reading.object);
-        let Some(slot) = slot.filter(|slot| self.is_out_of_reach(*slot) && self.is_viewing(*slot)) else {
-            return self.disk.files.end_read(place.file);
-        };
-        let id = self.slots[slot].id;
-        if outcome == ReadOutcome::Read {
+        let slot = self.slots.resolve(reading.object).filter(|slot| self.is_out_of_reach(*slot));
+        let wanted = slot.filter(|slot| self.is_viewing(*slot));
+        if let Some(slot) = wanted.filter(|_| outcome == ReadOutcome::Read) {
             turn.residence.reserve(slot, self.slots[slot].generation);
             self.disk.views.insert(slot, place);
-            for number in self.gets.turned(id, Turned::Restored) {
+            for number in self.gets.turned(self.slots[slot].id, Turned::Restored) {
                 self.answer_get(turn, number, false);
             }
             return;
         }
         self.disk.files.end_read(place.file);
-        self.totals.disk_errors += 1;
-        if outcome == ReadOutcome::Failed {
-            self.refuse_gets(turn, id, &Refusal::RestoreFailed(id));
-        } else if self.disk.home(slot).is_some_and(|home| home.place == place) {
-            self.lose(turn, slot);
-        } else {
+        self.totals.disk_errors += u64::from(outcome != ReadOutcome::Read);
+        let is_there = |slot: &SlotNumber| self.disk.home(*slot).is_some_and(|home| home.place == place);
+        match (outcome, slot) {
+            (ReadOutcome::Lost, Some(slot)) if is_there(&slot) => self.lose(turn, slot),
             // It was moved meanwhile, and was whole then.
-            self.want_checked(slot);
+            (ReadOutcome::Lost, _) => wanted.into_iter().for_each(|slot| self.want_checked(slot)),
+            (ReadOutcome::Failed, _) => {
+                let refused = wanted.map(|slot| self.slots[slot].id);
+                refused.into_iter().for_each(|id| self.refuse_gets(turn, id, &Refusal::RestoreFailed(id)));
+            }
+            (ReadOutcome::Read, _) => {}
         }
     }
 
