@@ -230,4 +230,20 @@ pub struct Shortage {
     pub pinned_by_asker: u64,
     /// Who pins most, the most first.
     pub holders: Vec<Holding>,
+    /// Why nothing goes to disk for it; `None` if there is no disk, or it isn't that.
+    pub disk: Option<DiskTrouble>,
+}
+
+/// Why objects stay in memory though there is a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiskTrouble {
+    /// Files take as much as they may, or what is left is less than what was asked for.
+    Full {
+        /// What they take.
+        taken: u64,
+        /// What they may.
+        max: u64,
+    },
+    /// Writing failed lately.
+    Failing,
 }

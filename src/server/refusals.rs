@@ -1,7 +1,7 @@
 //! Sentences for what is refused: what, which id, which limit, what to do.
 
 use plasmad_core::Refusal;
-use plasmad_core::effect::Shortage;
+use plasmad_core::effect::{DiskTrouble, Shortage};
 use plasmad_wire::error::{ErrorBody, ErrorCode, Full};
 use plasmad_wire::{ObjectId, Response};
 
@@ -132,6 +132,18 @@ fn shortage_sentence(shortage: &Shortage, clients: &Clients) -> String {
     }
     let (free, hole, pinned) = (display(shortage.free), display(shortage.largest_hole), display(shortage.pinned));
     let numbers = format!("no room for {asked}: {free} of {capacity} are free, the largest hole has {hole}");
+    let fits_beside_pins = shortage.asked <= shortage.capacity.saturating_sub(shortage.pinned);
+    match shortage.disk.filter(|_| fits_beside_pins) {
+        Some(DiskTrouble::Full { taken, max }) => {
+            let (taken, max) = (display(taken), display(max));
+            let disk = format!("{taken} of the {max} that may be spilled are taken");
+            return format!("{numbers}, {disk}; delete objects, or start plasmad with more --spill-max");
+        }
+        Some(DiskTrouble::Failing) => {
+            return format!("{numbers}, and objects can't be spilled just now; plasmad's log says why");
+        }
+        None => {}
+    }
     if shortage.pinned == 0 {
         return format!("{numbers}, nothing is pinned; delete objects, or mark them evictable when you create them");
     }

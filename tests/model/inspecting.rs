@@ -139,6 +139,7 @@ impl Model {
             pinned: 0,
             pinned_by_asker: 0,
             holders: Vec::new(),
+            disk: None,
         }
     }
 }

@@ -1,7 +1,11 @@
 """More objects than memory, and the folder they are spilled to."""
 
 import random
+import sys
+import sysconfig
 from pathlib import Path
+
+import real_files
 
 import plasmad
 
@@ -52,3 +56,18 @@ def test_without_a_folder_given_there_is_a_private_one_that_goes_at_the_stop():
         store.evict("1MiB")
         assert list(directory.glob("*.spill"))
     assert not directory.exists()
+
+
+def test_real_files_four_times_the_memory_come_back_with_their_digests(tmp_path):
+    with plasmad.Server("32MiB", spill_dir=tmp_path) as server, plasmad.connect(server.socket) as store:
+        files = real_files.files_under([Path(sys.prefix), Path(sysconfig.get_path("stdlib"))])
+        written = real_files.write(store, files, 16 << 20, total_max=128 << 20)
+        assert written.nbytes >= 64 << 20, "there are too few files here to fill memory twice"
+        assert real_files.read_by_two(server.socket, written.digests) == []
+        assert store.stats()["spill"]["read_bytes_total"] >= 32 << 20
+
+
+def test_a_file_that_is_not_what_was_written_is_noticed(store):
+    written = real_files.write(store, [Path(__file__)], 1 << 20)
+    [object_id] = written.digests
+    assert real_files.damaged(store, {object_id: "another digest"}, seed=1) == [__file__]

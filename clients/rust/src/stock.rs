@@ -20,8 +20,8 @@ pub(crate) struct Stock {
 #[derive(Clone, Debug, Default)]
 struct Shelf {
     places: VecDeque<Grant>,
-    /// How many to ask for next time; more each time they are used up.
-    batch: u32,
+    /// How many there ought to be; more each time some are asked for.
+    full: u32,
     /// More were asked for, and have not come.
     is_asked: bool,
     /// Puts that ask the daemon as ever, since it had nothing to grant; and how many it will be next time.
@@ -84,17 +84,18 @@ impl Stock {
         self.shelves[class.0].places.pop_front()
     }
 
-    /// Half of what was granted last is used: others may have come.
+    /// So many are used that more are asked for: others may have come.
     pub(crate) fn is_low(&self, class: Class) -> bool {
         let shelf = &self.shelves[class.0];
-        shelf.places.len() <= shelf.batch as usize / 2
+        let used = shelf.full.saturating_sub(shelf.places.len() as u32);
+        used >= (shelf.full / 2).min(USED_MAX)
     }
 
     /// How many more to ask for by the way, if it is time.
     pub(crate) fn next_order(&mut self, class: Class) -> Option<u32> {
         let is_low = self.is_low(class);
         let shelf = &mut self.shelves[class.0];
-        if shelf.is_asked || shelf.batch == 0 || !is_low {
+        if shelf.is_asked || shelf.full == 0 || !is_low {
             return None;
         }
         Some(shelf.order(class))
@@ -112,14 +113,14 @@ impl Stock {
 
     /// All that were granted were taken back unused: so many are not needed.
     pub(crate) fn was_stale(&mut self, class: Class) {
-        self.shelves[class.0].batch = 0;
+        self.shelves[class.0].full = 0;
     }
 
     /// The daemon had nothing to grant.
     pub(crate) fn was_refused(&mut self, class: Class) {
         let shelf = &mut self.shelves[class.0];
         shelf.is_asked = false;
-        shelf.batch = 0;
+        shelf.full = 0;
         shelf.pause_next = (2 * shelf.pause_next).clamp(1, PAUSES_MAX);
         shelf.pauses = shelf.pause_next;
     }
@@ -127,10 +128,10 @@ impl Stock {
 
 impl Shelf {
     fn order(&mut self, class: Class) -> u32 {
-        let most = (BATCH_BYTES_MAX / class.bytes()).clamp(1, BATCH_MAX.into()) as u32;
-        self.batch = (GROWTH * self.batch).max(BATCH_FIRST).min(most);
+        let most = (FULL_BYTES_MAX / class.bytes()).clamp(1, FULL_MAX.into()) as u32;
+        self.full = (GROWTH * self.full).max(FULL_FIRST).min(most);
         self.is_asked = true;
-        self.batch
+        self.full - (self.places.len() as u32).min(self.full - 1)
     }
 }
 
@@ -139,10 +140,13 @@ const FINE_BYTES_MAX: u64 = 1024;
 /// Classes in each doubling.
 const STEPS: u64 = 8;
 /// Somebody who puts once is granted few.
-const BATCH_FIRST: u32 = 16;
+const FULL_FIRST: u32 = 16;
 const GROWTH: u32 = 4;
-const BATCH_MAX: u32 = 2048;
-const BATCH_BYTES_MAX: u64 = 4 << 20;
+const FULL_MAX: u32 = 2048;
+const FULL_BYTES_MAX: u64 = 4 << 20;
+/// When so many are used more are asked for, so that the daemon reads the ring while it is being filled, and little at a
+/// time.
+const USED_MAX: u32 = 256;
 /// After this many puts at the latest a daemon that had nothing to grant is asked again.
 const PAUSES_MAX: u32 = 64;
 
@@ -175,10 +179,13 @@ mod tests {
         (0..16).for_each(|slot| stock.add(1024, grant(slot)));
         assert_eq!(stock.next_order(class), None);
         assert_eq!((0..8).map(|_| stock.take(class).unwrap().slot).sum::<u32>(), 28);
-        assert_eq!(stock.next_order(class), Some(64));
+        assert_eq!(stock.next_order(class), Some(56), "as many as are missing from 64");
         assert_eq!(stock.next_order(class), None, "they are on their way");
         let asked: Vec<_> = (0..5).filter_map(|_| stock.next_request(class)).collect();
-        assert_eq!(asked, [256, 1024, 2048, 2048, 2048]);
+        assert_eq!(asked, [248, 1016, 2040, 2040, 2040]);
+        (16..2056).for_each(|slot| stock.add(1024, grant(slot)));
+        let used = (1..=2048).find(|_| stock.take(class).is_some() && stock.next_order(class).is_some());
+        assert_eq!(used, Some(256), "long before there are none");
     }
 
     #[test]

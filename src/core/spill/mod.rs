@@ -23,6 +23,7 @@ use plasmad_wire::{Handle, ObjectId};
 use crate::Nanos;
 use crate::clients::ClientId;
 use crate::disk::{BLOCK_BYTES, DiskPlace, FileNumber, SpillConfig};
+use crate::effect::DiskTrouble;
 use crate::event::RequestTag;
 use crate::slot::SlotNumber;
 
@@ -335,6 +336,18 @@ impl Disk {
     /// Writing is worth trying.
     pub fn may_write(&self) -> bool {
         self.exists && self.retry_at.is_none()
+    }
+
+    /// Why it is of no help to whoever asks for so much.
+    pub fn trouble(&self, asked: u64) -> Option<DiskTrouble> {
+        match self.retry_at {
+            _ if !self.exists => None,
+            Some(_) => Some(DiskTrouble::Failing),
+            None if self.room_bytes(false) < asked => {
+                Some(DiskTrouble::Full { taken: self.files.bytes(), max: self.bytes_max })
+            }
+            None => None,
+        }
     }
 
     /// Something couldn't be written: for a while nothing is tried.

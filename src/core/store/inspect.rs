@@ -97,13 +97,15 @@ impl Store {
         let pinned_by_asker = holders.iter().find(|holding| holding.client == asker).map_or(0, |it| it.bytes);
         holders.sort_by_key(|holding| core::cmp::Reverse(holding.bytes));
         holders.truncate(HOLDERS_MAX);
+        let asked = objects.iter().fold(0, |sum: u64, it| sum.saturating_add(it.bytes().unwrap_or(u64::MAX)));
         Shortage {
-            asked: objects.iter().fold(0, |sum: u64, it| sum.saturating_add(it.bytes().unwrap_or(u64::MAX))),
+            asked,
             free: self.arena.free_bytes(),
             largest_hole: self.arena.largest_hole_bytes(),
             pinned: all.values().sum(),
             pinned_by_asker,
             holders,
+            disk: self.disk.trouble(asked),
             ..self.shortage_without_pins()
         }
     }
@@ -117,6 +119,7 @@ impl Store {
             pinned: 0,
             pinned_by_asker: 0,
             holders: Vec::new(),
+            disk: None,
         }
     }
 
