@@ -299,8 +299,8 @@ impl Voice {
 /// Reads in flight. Together with what each shows at a time, they keep a disk busy.
 const READERS: usize = 4;
 const WINDOW_BYTES: usize = 2 << 20;
-/// Writes in flight. One that fills its buffer leaves three at the disk, and four short ones at a time are what most disks are
-/// quickest with: `plasmad bench --rows spill` tells what each number of threads makes of this one.
+/// Writes in flight. One that fills its buffer leaves three at the disk, and four short ones at a time were what the
+/// disk was quickest with: `plasmad bench --rows spill` notes what each number of threads makes of this one.
 const WRITERS: usize = 4;
 const STAGED_BYTES: usize = 1280 << 10;
 /// A tenth of a processor that others want too.

@@ -1,8 +1,8 @@
 //! What spilling costs those whose objects are in memory: gets of hot objects and small puts, while another client puts
 //! as much as the disk takes.
 //!
-//! Gets are beside the same gets while a bare loop writes as much to the same disk, at the same rate: whoever shares a machine
-//! with a disk that is written to pays that. Puts are beside the same puts in the same store, when it has nothing to write.
+//! Gets are beside the same gets while a bare loop writes to the same disk at the same rate: whoever shares a machine with
+//! a disk that is written to pays that. Puts are beside the same puts in the same store, when it has nothing to write.
 
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
@@ -125,8 +125,8 @@ impl Spiller {
     }
 }
 
-/// The client: puts, and deletes the oldest of what it put, which is on disk by then. Says so when memory is full, and ends when
-/// it is told to.
+/// The client: puts, and deletes the oldest of what it put, which is on disk by then. Says so when memory is full, and
+/// ends when it is told to.
 pub(crate) fn spill(mut channel: UnixStream, socket: &str) -> Result<()> {
     run_apart()?;
     let store = Store::connect(socket)?;
@@ -149,8 +149,8 @@ pub(crate) fn spill(mut channel: UnixStream, socket: &str) -> Result<()> {
     write_line(&mut channel, "idle")
 }
 
-/// What is looked for is what the daemon takes, not what becomes of two processors that three busy processes share: so what
-/// keeps the disk busy has no more right to them than the daemon's own writers.
+/// What is looked for is what the daemon takes, not what becomes of two processors that three busy processes share: so
+/// what keeps the disk busy has no more right to them than the daemon's own writers.
 fn run_apart() -> Result<()> {
     populate::lower_thread_priority(NICE).map_err(Error::system("a lower priority"))
 }

@@ -1,4 +1,4 @@
-//! How much of the disk is left to nobody when most of what was spilled is deleted: what the spill folder holds beside what is
+//! How much of the disk is nobody's when most of what was spilled is deleted: what the spill folder holds beside what is
 //! still wanted of it, when files have been rewritten, while a client goes on reading what is left.
 
 use std::fs;

@@ -1,8 +1,8 @@
 //! Objects to disk and back, beside the best loop that writes and reads one file past the page cache, in the same folder.
 //!
 //! A round spills eight times as much as memory holds, and ends that when all of it has left memory and would survive a
-//! power failure. Then two clients read all of it back, in the order it was written in and in no order, an object at a time. Both
-//! start with nothing in memory.
+//! power failure. Then two clients read all of it back, in the order it was written in and in no order, an object at a
+//! time. Both start with nothing in memory.
 
 use std::path::Path;
 

@@ -1,8 +1,9 @@
 //! Gets from twice as much as memory holds, some objects wanted much more often than others, beside what a program
-//! would make of the same memory by itself: its own cache over one file, least recently used first, read past the page cache.
+//! would make of the same memory by itself: its own cache over one file, least recently used first, read past the page
+//! cache.
 //!
-//! That tells what a get of the store costs beyond the disk and the choice of what stays; a daemon with memory for all would only
-//! tell how slow the disk is.
+//! That tells what a get of the store costs beyond the disk and the choice of what stays; a daemon with memory for all
+//! would only tell how slow the disk is.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
