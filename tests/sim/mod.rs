@@ -80,7 +80,7 @@ fn the_simulator_notices_faults_of_views() {
     let faults: [(Fault, &[&str]); 2] = [
         (
             Fault::Memory(Broken::MissesViews),
-            &["is removed while something is viewed there", "came back while it was viewed", "under a claim"],
+            &["is removed while something is viewed there", "came back while it was viewed"],
         ),
         (Fault::Disk(Wrong::ChecksNothing), &["wrong bytes on disk"]),
     ];
