@@ -97,6 +97,39 @@ fn a_killed_bench_leaves_no_process() {
     wait_until("its processes to end", || !all.iter().any(|pid| is_alive(*pid)));
 }
 
+#[test]
+fn what_is_spilled_is_measured_beside_the_disk_and_nothing_stays_there() {
+    let cache = tempfile::tempdir_in("/var/tmp").unwrap();
+    let rows = "spill,restore,restore_random,spill_cached";
+    let mut command = command(&["--rows", rows, "--rounds", "1", "--memory", "128MiB", "--json"]);
+    let output = command.env("XDG_CACHE_HOME", cache.path()).env("PLASMAD_NO_SPILL", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<_> = document["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names.join(","), rows);
+    for row in &document["rows"].as_array().unwrap()[..3] {
+        assert!(row["median"].as_f64().unwrap() > 0.0 && row["ratio"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["note"].as_str().unwrap().contains("0.25 GiB"), "{row}");
+    }
+    let where_it_was = document["rows"][0]["note"].as_str().unwrap();
+    assert!(where_it_was.contains(cache.path().to_str().unwrap()), "{where_it_was}");
+    assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_bench_that_is_killed_while_it_spills_leaves_nothing_on_the_disk() {
+    let cache = tempfile::tempdir_in("/var/tmp").unwrap();
+    let mut command = command(&["--rows", "gets_while_spilling", "--rounds", "1000"]);
+    let mut bench = command.env("XDG_CACHE_HOME", cache.path()).spawn().unwrap();
+    let folder = || std::fs::read_dir(cache.path()).unwrap().next();
+    let spilled = || std::fs::read_dir(folder()?.ok()?.path()).ok().map(|files| files.count());
+    // The lock, and spill files.
+    wait_until("the bench to spill something", || spilled().is_some_and(|files| files > 2));
+    kill(Pid::from_raw(bench.id() as i32), Signal::SIGKILL).unwrap();
+    bench.wait().unwrap();
+    wait_until("the folder to go", || folder().is_none());
+}
+
 fn bench(arguments: &[&str]) -> Output {
     let mut child = start(arguments);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -108,9 +141,13 @@ fn bench(arguments: &[&str]) -> Output {
 
 /// In a process group of its own, as a shell would start it.
 fn start(arguments: &[&str]) -> Child {
+    command(arguments).spawn().expect("plasmad starts")
+}
+
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.arg("bench").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    command.spawn().expect("plasmad starts")
+    command
 }
 
 /// Children, their children, and so on.

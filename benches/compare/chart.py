@@ -20,6 +20,7 @@ LINES = [
     ["get_1k", "put_1k", "hand_over_1k", "crowd_100m"],
     ["put_1m", "put_10m", "put_100m", "put_1g"],
     ["put_1m_cold", "put_10m_cold", "put_100m_cold", "put_1g_cold"],
+    ["spill", "restore", "zipf_2x"],
 ]
 
 

@@ -37,6 +37,8 @@ class Measurement:
         self.spawn_partner = spawn_partner
         self.source = Source()
         self.kept: list[Any] = []
+        #: What is there in rows that have more objects than memory holds, in the order they were put.
+        self.spilled: list[Any] = []
 
     def measure(self, row: dict[str, Any]) -> list[int]:
         """Nanoseconds of each call."""
@@ -154,6 +156,50 @@ class Measurement:
             for partner in partners:
                 partner.stop()
         return took[1:]
+
+    def spill(self, size: int, calls: int, row: dict[str, Any]) -> list[int]:
+        """Memory is full before: each put has to displace as much as it brings."""
+        put, pieces = self.adapter.put, self.source.pieces(size)
+        self.spilled = [put(pieces[at % PIECES]) for at in range(row["objects_before"])]
+        before = clock()
+        for at in range(len(self.spilled), len(self.spilled) + row["objects"]):
+            self.spilled.append(put(pieces[at % PIECES]))
+        return [clock() - before]
+
+    def restore(self, size: int, calls: int, row: dict[str, Any]) -> list[int]:
+        """Get and release of what was put first, in that order: none of it is in memory when its turn comes."""
+        if not self.spilled:
+            self.spill(size, calls, row)
+        pieces = self.source.pieces(size)
+        return [self.timed_gets((at, self.spilled[at], pieces[at % PIECES]) for at in range(row["objects"]))]
+
+    def zipf(self, size: int, calls: int, row: dict[str, Any]) -> list[int]:
+        """Get and release of objects of which some are wanted much more often than others."""
+        while self.spilled:
+            self.adapter.delete(self.spilled.pop())
+        pieces = self.source.pieces(size)
+        wanted = [pieces[at % PIECES][:length] for at, length in enumerate(row["lengths"])]
+        self.spilled = [self.adapter.put(piece) for piece in wanted]
+        return [self.timed_gets((call, self.spilled[at], wanted[at]) for call, at in enumerate(row["order"]))]
+
+    def timed_gets(self, calls: Any) -> int:
+        """Nanoseconds of all gets and releases together; every sixteenth is compared while the clock stands."""
+        get, release, took = self.adapter.get, self.adapter.release, 0
+        for call, handle, wanted in calls:
+            before = clock()
+            view = get(handle)
+            got = clock()
+            if call % VERIFY_EACH == 0:
+                found = self.adapter.read(view)
+                wrong = difference(found, wanted)
+                found.release()
+                if wrong:
+                    raise WrongBytes(f"call {call}: {wrong}")
+            compared = clock()
+            release(view)
+            del view
+            took += clock() - before - (compared - got)
+        return took
 
     def verify(self, handle: Any, wanted: memoryview, at: int) -> None:
         """Reads the object back."""

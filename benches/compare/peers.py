@@ -39,7 +39,7 @@ PEERS = [
     Peer(
         "plasma",
         "Plasma 11",
-        "`put_raw_buffer`, its fastest; `get_buffers`",
+        "`put_raw_buffer`, its fastest; `get_buffers`; it spills to a hash table in its own memory, as it has no disk",
         adapter="adapters.plasma:Plasma",
         requirements=("pyarrow==11.0.0", "numpy<2"),
         python="3.11",
@@ -47,7 +47,8 @@ PEERS = [
     Peer(
         "vineyard",
         "vineyard",
-        "`create_blob`, `copy` on its six threads, `seal`; `get_blob`; the waiting process uses `get_name(wait=True)`",
+        "`create_blob`, `copy` on its six threads, `seal`; `get_blob`; the waiting process uses `get_name(wait=True)`; "
+        "spilling turned on, which it comes without",
         adapter="adapters.vineyard:Vineyard",
         requirements=("vineyard==0.24.2", "numpy"),
     ),
@@ -76,7 +77,8 @@ PEERS = [
         "machine",
         "machine",
         "no store: look-up of a 28-byte key in a hash map, best of the copy loops (memcpy and non-temporal stores, one "
-        "and two threads) into memory that is present, memcpy into memory that is not, a message through a Unix socket",
+        "and two threads) into memory that is present, memcpy into memory that is not, a message through a Unix socket, a "
+        "file written and read past the page cache by one, two, or four threads",
         driver=("machine",),
     ),
 ]

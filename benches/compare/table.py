@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from figures import text
+from rows import SPILLING_BYTES
 
 BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
 #: Nearer than this, two medians are called equal: that far do two runs differ.
@@ -25,10 +26,11 @@ def head(document: dict[str, Any]) -> str:
     if machine["load"] > LOAD_MAX:
         busy = f" **The machine was busy (load {machine['load']:.1f}) before it began: for orientation only.**"
     gib = f"{document['memory_bytes'] / 2**30:.0f} GiB"
+    spilling = f"{SPILLING_BYTES / 2**30:.0f} GiB"
     return (
         f"{document['date']}, commit {document['commit']}, `{document['command']}`. "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, "
-        f"Linux {machine['kernel']}. {document['rounds']} rounds; stores of {gib}.{busy}"
+        f"Linux {machine['kernel']}. {document['rounds']} rounds; stores of {gib}, of {spilling} where they spill.{busy}"
     )
 
 

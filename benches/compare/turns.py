@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from figures import rotated
 from peers import Peer
 from processes import Lost, Worker
-from rows import Row
+from rows import SPILLING_BYTES, Row
 
 START_SECONDS = 90
 ROW_SECONDS = 120
@@ -53,6 +53,11 @@ class Run:
     def cell(self, row: Row, peer: Peer) -> Cell:
         return self.cells.setdefault((row.name, peer.name), Cell())
 
+    def stages(self) -> list[tuple[bool, list[Row]]]:
+        """Rows that have a store of their own: those of a large one, and those of a small one that spills."""
+        stages = [(spills, [row for row in self.rows if row.spills == spills]) for spills in (False, True)]
+        return [stage for stage in stages if stage[1]]
+
     def all_rounds(
         self, commands: dict[str, list[str]], rounds: int, environment: dict[str, str], logs: Path, progress: Progress
     ) -> None:
@@ -62,34 +67,50 @@ class Run:
             for name in rotated([name for name in commands if name not in self.absent], number):
                 progress.turn(number, name)
                 started = time.monotonic()
-                self.turn(peers[name], commands[name], environment, logs / f"{name}.log", progress)
+                for spills, rows in self.stages():
+                    self.turn(peers[name], commands[name], environment, logs / f"{name}.log", progress, spills, rows)
                 progress.done(name, time.monotonic() - started)
 
-    def turn(self, peer: Peer, command: list[str], environment: dict[str, str], log: Path, progress: Progress) -> None:
-        """Start, all rows, stop. A row that fails stands in the table; the others go on if the store lives."""
+    def turn(
+        self,
+        peer: Peer,
+        command: list[str],
+        environment: dict[str, str],
+        log: Path,
+        progress: Progress,
+        spills: bool,
+        rows: list[Row],
+    ) -> None:
+        """Start, these rows, stop. A row that fails stands in the table; the others go on if the store lives."""
+        rows = [row for row in rows if self.cell(row, peer).missing is None]
+        if peer.name in self.absent or not rows:
+            return
         # Ctrl-C, wrong bytes and a process that does not answer leave nothing that is worth waiting for.
         patience, under_way = 1.0, None
         worker = Worker(command, environment, log)
         try:
+            memory_bytes = SPILLING_BYTES if spills else self.memory_bytes
             answer = worker.call(
-                START_SECONDS, do="start", directory=str(worker.directory), memory_bytes=self.memory_bytes
+                START_SECONDS, do="start", directory=str(worker.directory), memory_bytes=memory_bytes, spills=spills
             )
             if "version" not in answer:
-                raise Lost(answer.get("failed") or answer.get("unsupported"))
+                raise Lost(answer.get("unsupported") or f"it does not start: {answer.get('failed')}")
             self.versions[peer.name] = answer["version"]
             if peer.adapter or peer.own:
                 time.sleep(REST_SECONDS)
-            for row in self.rows:
+            for row in rows:
                 under_way = self.cell(row, peer)
-                if under_way.missing is None:
-                    progress.row(row.name)
-                    self.note(peer, row, under_way, worker.call(ROW_SECONDS, do="measure", row=row.command()))
+                progress.row(row.name)
+                self.note(peer, row, under_way, worker.call(ROW_SECONDS, do="measure", row=row.command()))
             patience = STOP_SECONDS
         except Lost as lost:
-            if under_way is None:
-                self.absent[peer.name] = f"it does not start: {lost}"
-            else:
+            if under_way is not None:
                 under_way.missing = str(lost)
+            elif not spills:
+                self.absent[peer.name] = str(lost)
+            else:
+                for row in rows:
+                    self.cell(row, peer).missing = str(lost)
         finally:
             worker.stop(patience)
 

@@ -5,7 +5,7 @@ it started. What libraries print goes to stderr.
 
 | it is told | it answers |
 |---|---|
-| `{"do": "start", "directory", "memory_bytes"}` | `{"version"}` |
+| `{"do": "start", "directory", "memory_bytes", "spills": BOOL}` | `{"version"}` |
 | `{"do": "measure", "row": ROW}` | `{"nanoseconds": […]}`, one a call; of several ways `{"ways": {NAME: […]}}` |
 | `{"do": "connect", "address"}` | `{"connected": true}` |
 | `{"do": "expect", "key"}` | `{"waiting": KEY}`, and when the object has come `{"at": NANOSECONDS, "crc"}` |
@@ -48,8 +48,9 @@ class Worker:
         """The answer to a command."""
         return getattr(self, do)(**arguments)
 
-    def start(self, directory: str, memory_bytes: int) -> dict[str, Any]:
-        self.address = self.adapter.start(Path(directory), memory_bytes)
+    def start(self, directory: str, memory_bytes: int, spills: bool) -> dict[str, Any]:
+        start = self.adapter.start_spilling if spills else self.adapter.start
+        self.address = start(Path(directory), memory_bytes)
         return {"version": self.adapter.version()}
 
     def measure(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 //! What every row needs: rounds that can be watched and stopped, a daemon, helper processes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::daemon::Daemon;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::helper::Helper;
 use crate::slice::Slice;
@@ -31,6 +32,11 @@ impl<'a> Bench<'a> {
         self.settings.rounds
     }
 
+    /// How much of it a row may take.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.settings.memory_bytes
+    }
+
     pub(crate) fn program(&self) -> &Path {
         &self.settings.program
     }
@@ -41,6 +47,15 @@ impl<'a> Bench<'a> {
             Some(socket) => Ok(Daemon::there_already(socket)),
             None => Daemon::start(&self.settings.program, arguments),
         }
+    }
+
+    /// A daemon of its own that spills to a disk with room for so many bytes, and the folder it spills to.
+    pub(crate) fn spilling_daemon(&self, row: &str, arguments: &[&str], disk_bytes: u64) -> Result<(Daemon, PathBuf)> {
+        let daemon = Daemon::start_spilling(&self.settings.program, arguments)?;
+        let folder = disk::spill_folder(&daemon.connect()?)?;
+        let impossible = |reason| Error::Impossible { row: row.to_owned(), reason };
+        disk::check(&folder, disk_bytes).map_err(impossible)?;
+        Ok((daemon, folder))
     }
 
     /// This program as another process.

@@ -3,6 +3,7 @@
 //! A started one is in a process group of its own, so that Ctrl-C reaches the bench alone, which then ends it; and it
 //! watches the bench, so that it ends in any case.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -36,13 +37,24 @@ impl Daemon {
         Self::start_at(program, &next_socket(), arguments)
     }
 
+    /// Starts one that spills, to its private folder: that goes with it, even if the bench is killed.
+    pub(crate) fn start_spilling(program: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::launch(program, &next_socket(), arguments)
+    }
+
     /// Starts one with this socket. It removes the socket itself, even if the bench is killed.
     pub(crate) fn start_at(program: &Path, socket: &Path, arguments: &[&str]) -> Result<Self> {
+        // What is measured is memory; a full one would be written to disk beside it.
+        Self::launch(program, socket, &[&["--no-spill"], arguments].concat())
+    }
+
+    fn launch(program: &Path, socket: &Path, arguments: &[&str]) -> Result<Self> {
         let system = |error| Error::system(format!("a daemon at {}", socket.display()))(error);
-        let mut process = Command::new(program)
+        let mut command = Command::new(program);
+        // What the user wants of other daemons, folders above all, isn't for one that is measured.
+        std::env::vars_os().map(|(name, _)| name).filter(is_ours).for_each(|name| _ = command.env_remove(name));
+        let mut process = command
             .args(["serve", "--log-level", "error", "--exit-with-pid", &std::process::id().to_string()])
-            // What is measured is memory; a full one would be written to disk beside it.
-            .arg("--no-spill")
             .arg("--socket")
             .arg(socket)
             .args(arguments)
@@ -100,6 +112,11 @@ impl Drop for Daemon {
             sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// A setting of daemons.
+fn is_ours(variable: &OsString) -> bool {
+    variable.as_encoded_bytes().starts_with(b"PLASMAD_")
 }
 
 /// Where the next daemon of this process will serve.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::error::{Error, Result};
-use crate::rows::{client_death, hand_over, neighbours, two_readers};
+use crate::rows::{beside_spilling, client_death, hand_over, neighbours, two_readers};
 use crate::{limits, syscalls};
 
 /// The hidden command of the program that runs [`run`].
@@ -31,6 +31,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
         ["answer", socket, first] => hand_over::answer(socket, first),
         ["crowd", socket] => neighbours::crowd(channel, socket),
         ["hold", socket] => client_death::hold(channel, socket),
+        ["spill", socket] => beside_spilling::spill(channel, socket),
+        ["write", folder, rate] => beside_spilling::write(channel, folder, rate),
         ["count", operation, socket] => syscalls::count(channel, operation, socket),
         ["operate", operation, socket] => syscalls::operate(operation, socket),
         _ => Err(Error::Helper("this command is for `plasmad bench` alone".to_owned())),

@@ -14,16 +14,20 @@
 //! | `row` | a measured row, and whether its bar is met |
 //! | `report`, `machine` | the document and the table |
 //! | `limits` | what the machine can do without a store: round trips, copies |
+//! | `disk` | what its disk can do without a store |
+//! | `random` | numbers that are the same in every run |
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod daemon;
+mod disk;
 mod error;
 pub mod helper;
 mod limits;
 mod machine;
 mod placement;
+mod random;
 mod report;
 mod row;
 mod rows;
@@ -83,7 +87,11 @@ pub fn run(settings: &Settings, watcher: &mut dyn Watcher) -> Result<Report> {
             continue;
         }
         let mut bench = Bench::new(settings, watcher);
-        report.rows.extend((group.measure)(&mut bench, &wanted)?);
+        match (group.measure)(&mut bench, &wanted) {
+            Ok(rows) => report.rows.extend(rows),
+            Err(Error::Impossible { reason, .. }) if settings.rows.is_empty() => report.leave_out(&wanted, &reason),
+            Err(error) => return Err(error),
+        }
     }
     Ok(report)
 }

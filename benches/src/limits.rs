@@ -129,6 +129,11 @@ impl CopyLoop {
         }
         let start = self.next;
         self.next += bytes;
+        self.place(start, bytes)
+    }
+
+    /// So many bytes there.
+    pub(crate) fn place(&mut self, start: usize, bytes: usize) -> &mut [u8] {
         &mut self.bytes[start..start + bytes]
     }
 }

@@ -71,8 +71,12 @@ impl Slice {
 
     /// The 99th percentile of the operations, as if there had been no other.
     pub(crate) fn at_percentile_99(&self) -> Self {
-        let seconds = percentile(&self.samples, 99.0);
-        Self { operations: 1, seconds, samples: vec![seconds] }
+        Self::of(percentile(&self.samples, 99.0))
+    }
+
+    /// One figure, which may be no time at all.
+    pub(crate) fn of(figure: f64) -> Self {
+        Self { operations: 1, seconds: figure, samples: vec![figure] }
     }
 
     /// Seconds an operation took.

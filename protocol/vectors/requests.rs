@@ -5,7 +5,7 @@ use plasmad_wire::features::{SHARED_GETS, SHARED_PUTS};
 use plasmad_wire::limits::{FOREVER, MAGIC, PROTOCOL_VERSION};
 use plasmad_wire::request::{
     Abort, Cancel, Contains, Create, Delete, Evict, Get, Goodbye, Grant, Hello, InlineObject, Lease, List, NewObject,
-    Ping, Put, Release, Ring, Seal, Stat, Stats, Subscribe, Wait,
+    Ping, Put, Release, Ring, Seal, Stat, Stats, Subscribe, View, Wait,
 };
 use plasmad_wire::{Format, Handle, ObjectId, Pin, Request, Role};
 
@@ -69,5 +69,6 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("ring", Request::Ring(Ring {})),
         ("grant", Request::Grant(Grant { bytes: 1024, count: 16 })),
         ("lease", Request::Lease(Lease {})),
+        ("view", Request::View(View { pin })),
     ]
 }

@@ -6,7 +6,7 @@ use plasmad_wire::features::SHARED_GETS;
 use plasmad_wire::limits;
 use plasmad_wire::response::{
     Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, FilePlace, Got, GotObject, Leased, Listed, ObjectInfo,
-    Pong, Present, StatsDocument, Welcome,
+    Pong, Present, StatsDocument, Viewed, Welcome,
 };
 use plasmad_wire::value::{GetStatus, ObjectState};
 use plasmad_wire::{Change, ChangeKind, ErrorBody, ErrorCode, Format, Handle, Location, ObjectId, Pin, Response, Role};
@@ -25,6 +25,8 @@ pub fn responses() -> Vec<(&'static str, u16, Response)> {
             data_bytes: 1 << 40,
         },
     };
+    let on_disk_location = Location { segment: 0, offset: (1 << 26) + 4096, ..located.location };
+    let viewed = GotObject { status: GetStatus::OnDisk, location: on_disk_location, ..located.clone() };
     let created = CreatedObject { handle, segment: 1, offset: 64 };
     let count = Response::Count(Count { count: 2 });
     let mut all = vec![
@@ -34,12 +36,14 @@ pub fn responses() -> Vec<(&'static str, u16, Response)> {
         ("count of a seal", 6, count.clone()),
         ("count of an abort", 7, count.clone()),
         ("count of a put", 8, count.clone()),
-        ("got", 9, Response::Got(Got { timed_out: false, objects: vec![located] })),
+        ("got", 9, Response::Got(Got { timed_out: false, objects: vec![located.clone()] })),
+        ("got on disk", 9, Response::Got(Got { timed_out: false, objects: vec![located, viewed] })),
         ("got nothing in time", 9, Response::Got(Got { timed_out: true, objects: unpinned() })),
         ("count of a release", 10, count.clone()),
         ("count of a delete", 11, count.clone()),
         ("count of a grant", 20, count),
         ("leased", 21, Response::Leased(Leased { objects: 3 })),
+        ("viewed", 22, Response::Viewed(Viewed { location: on_disk_location })),
         ("present of a contains", 12, Response::Present(Present { sealed: vec![true, false] })),
         ("present of a wait", 13, Response::Present(Present { sealed: Vec::new() })),
         ("info of an object in memory", 14, Response::ObjectInfo(in_memory())),
@@ -87,7 +91,7 @@ fn welcome() -> Welcome {
 fn unpinned() -> Vec<GotObject> {
     let nowhere = Location { segment: 0, format: Format::Raw, metadata_bytes: 0, offset: 0, data_bytes: 0 };
     let nothing = Pin { word: 0, handle: Handle { slot: 0, generation: 0 } };
-    let statuses = GetStatus::ALL.iter().filter(|status| **status != GetStatus::Pinned);
+    let statuses = GetStatus::ALL.iter().filter(|status| !matches!(status, GetStatus::Pinned | GetStatus::OnDisk));
     statuses.map(|status| GotObject { status: *status, pin: nothing, location: nowhere }).collect()
 }
 

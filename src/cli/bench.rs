@@ -136,7 +136,7 @@ fn failure(error: Error) -> Failure {
 
 const EXAMPLES: &str = "\
 Examples:
-  plasmad bench                                    all rows, some minutes
+  plasmad bench                                    all rows, some ten minutes
   plasmad bench --rows get_hot,put_100m --check    these two; status 1 if a bar is missed
   plasmad bench --json -o bench.json               every round, for a program to read";
 

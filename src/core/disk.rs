@@ -77,7 +77,7 @@ pub struct Batch {
     pub records: Vec<(DiskRecord, Source)>,
 }
 
-/// A record's bytes are wanted in memory.
+/// A record is to be read: its bytes are wanted in memory, or it is only to be looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Restore {
     /// Told again when it is done; never used again.
@@ -86,8 +86,8 @@ pub struct Restore {
     pub place: DiskPlace,
     /// What is expected there.
     pub record: DiskRecord,
-    /// Where data and metadata go.
-    pub into: Extent,
+    /// Where data and metadata go; nowhere, when all that is wanted is whether they are what was written.
+    pub into: Option<Extent>,
 }
 
 /// How a store uses its disk.
@@ -121,7 +121,7 @@ pub enum WriteOutcome {
 /// What became of a restore.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReadOutcome {
-    /// The bytes are in memory, and are what was written.
+    /// The bytes are what was written, and in memory if they were wanted there.
     Read,
     /// What lies there is not what was written, or nothing is there: the object is lost.
     Lost,

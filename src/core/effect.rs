@@ -47,7 +47,7 @@ pub enum Effect {
     /// Write records to disk, and tell by [`Written`](crate::Event::Written). Extents that are read for it belong to the
     /// batch until then. Batches of one file are asked for in the order of their offsets, and may be done in any.
     Write(Batch),
-    /// Read a record from disk into memory, and tell by [`Restored`](crate::Event::Restored). The extent belongs to
+    /// Read a record from disk, and tell by [`Restored`](crate::Event::Restored). The extent it goes to, if any, belongs to
     /// whoever reads until then.
     Restore(Restore),
     /// Remove a file: nothing in it is wanted any more, and nothing is being written or read there.
@@ -67,6 +67,13 @@ pub enum Reply {
         timed_out: bool,
         /// In the order asked for.
         objects: Vec<Got>,
+    },
+    /// To view: where the bytes lie.
+    Viewed {
+        /// In which spill file, which stays as long as the pin.
+        file: FileNumber,
+        /// Where in it, in segment 0.
+        location: Location,
     },
     /// To contains and wait: sealed or not.
     Present(Vec<bool>),
@@ -112,7 +119,9 @@ pub enum Reply {
 pub enum Got {
     /// Pinned, and where it is.
     Pinned(Pin, Location),
-    /// Not pinned; never [`GetStatus::Pinned`].
+    /// Pinned where it lies on disk: the record's place, and where in its file the bytes are.
+    OnDisk(Pin, DiskPlace, Location),
+    /// Not pinned; never [`GetStatus::Pinned`] nor [`GetStatus::OnDisk`].
     Not(GetStatus),
 }
 

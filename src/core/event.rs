@@ -116,6 +116,11 @@ pub enum Verb {
         /// Repeats are pinned again.
         ids: Vec<ObjectId>,
     },
+    /// Where the bytes of an object are that is pinned on disk.
+    View {
+        /// The asker's.
+        pin: Pin,
+    },
     /// Give pins back.
     Release {
         /// As the get told them.

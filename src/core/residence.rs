@@ -41,13 +41,17 @@ pub trait Residence {
     /// Clears a claim. `false`: the client's page holds no such claim.
     fn unpin(&mut self, client: ClientId, pin: Pin) -> bool;
 
+    /// Whether the client's page holds a claim that was written there by [`Self::pin`].
+    fn holds(&mut self, client: ClientId, pin: Pin) -> bool;
+
     /// One scan of all pages; nothing is changed. Claims on another generation of a slot don't count.
     fn pinned(&mut self, into: &mut SlotSet);
 
     /// The same of one client's page.
     fn pinned_by(&mut self, client: ClientId, into: &mut SlotSet);
 
-    /// Claims on this use of a slot count from here on, though its object isn't sealed and nobody can find it.
+    /// Claims on this use of a slot count from here on, though its object isn't sealed, or not in memory, and nobody can
+    /// find it.
     fn reserve(&mut self, slot: SlotNumber, generation: u64);
 
     /// One scan of all pages, telling who claims what, a call for each claim.

@@ -7,7 +7,8 @@
 //! `make` (create, seal, abort), `line` (creates that wait), `read` (get, release, wait, contains), `remove` (delete, departures),
 //! `inspect` (stat, list, stats), `watch` (subscribe), `grants` (memory handed out ahead, and what clients tell of it),
 //! `upkeep` (memory made present, and given back), `lease` (what children of a fork hold). Of the disk tell `spill` (which
-//! objects go there), `room` (for whom), `restore` (how they come back), `compact`, and `adopt` (what was there before).
+//! objects go there), `room` (for whom), `restore` (how they come back), `view` (how they are read there), `compact`, and `adopt`
+//! (what was there before).
 
 mod adopt;
 mod compact;
@@ -22,6 +23,7 @@ mod restore;
 mod room;
 mod spill;
 mod upkeep;
+mod view;
 mod watch;
 
 use alloc::boxed::Box;
@@ -85,7 +87,7 @@ pub struct Store {
     doomed: Vec<SlotNumber>,
     /// Unsealed objects that were inherited by children of a fork.
     inherited: BTreeSet<SlotNumber>,
-    /// A doomed object may have lost its last pin since the last sweep.
+    /// A doomed object, or one that is viewed on disk, may have lost its last pin since the last sweep.
     sweep_due: bool,
     /// Something happened that may let the first create in line through.
     room_changed: bool,
@@ -215,6 +217,7 @@ impl Store {
             Verb::Wait { timeout_ns, count, ids } => return self.wait(turn, client, tag, timeout_ns, count, ids),
             Verb::Seal { handles } => self.seal(turn, client, &handles),
             Verb::Abort { handles } => self.abort(turn, client, &handles),
+            Verb::View { pin } => self.view(turn, client, pin),
             Verb::Release { pins } => self.release(turn, client, &pins),
             Verb::Delete { ids } => return self.delete(turn, client, tag, &ids),
             Verb::Contains { ids } => Ok(self.present(&ids)),
@@ -299,6 +302,7 @@ impl Store {
             WaitKey::Get(number) => {
                 let wait = self.gets.remove(number)?;
                 self.disk.restores_due |= self.disk.admitted.contains(&number);
+                self.sweep_due |= self.disk.viewing.remove(&number);
                 turn.residence.expect(&distinct(&wait.ids), false);
                 (wait.client, wait.tag, wait.bytes(), wait.deadline)
             }
@@ -346,6 +350,7 @@ fn readers_may(verb: &Verb) -> bool {
         | Verb::Evict { .. }
         | Verb::Grant { .. } => false,
         Verb::Get { .. }
+        | Verb::View { .. }
         | Verb::Release { .. }
         | Verb::Contains { .. }
         | Verb::Wait { .. }

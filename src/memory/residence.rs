@@ -203,6 +203,11 @@ impl Residence for SharedMemory {
         page.is_some_and(|page| page.unpin(pin.word, pin.handle.slot, pin.handle.generation))
     }
 
+    fn holds(&mut self, client: ClientId, pin: Pin) -> bool {
+        let page = self.pages.get(&client);
+        page.is_some_and(|page| page.holds(pin.word, pin.handle.slot, pin.handle.generation))
+    }
+
     fn pinned(&mut self, into: &mut SlotSet) {
         self.scan(&mut |_, slot| {
             into.insert(slot);

@@ -13,7 +13,7 @@ use plasmad_wire::limits::PUT_INLINE_BYTES_MAX;
 use plasmad_wire::request::{InlineObject, NewObject};
 use plasmad_wire::response::{
     Changes, Count, Created, CreatedObject, Evicted, ExtentInfo, FilePlace, Got as GotResponse, GotObject, Leased,
-    Listed, ObjectInfo, Pong, Present, StatsDocument,
+    Listed, ObjectInfo, Pong, Present, StatsDocument, Viewed,
 };
 use plasmad_wire::value::{GetStatus, Handle, Pin};
 use plasmad_wire::{Format, Location, Request, Response};
@@ -62,6 +62,7 @@ pub(crate) fn meaning(request: Request) -> Meaning {
         Request::Seal(seal) => Verb::Seal { handles: seal.handles },
         Request::Abort(abort) => Verb::Abort { handles: abort.handles },
         Request::Get(get) => Verb::Get { timeout_ns: get.timeout_ns, partial: get.partial, ids: get.ids },
+        Request::View(view) => Verb::View { pin: view.pin },
         Request::Release(release) => Verb::Release { pins: release.pins },
         Request::Delete(delete) => Verb::Delete { ids: delete.ids },
         Request::Contains(contains) => Verb::Contains { ids: contains.ids },
@@ -101,6 +102,7 @@ pub(crate) fn response(
         Reply::Got { timed_out, objects } => {
             Response::Got(GotResponse { timed_out, objects: objects.into_iter().map(got).collect() })
         }
+        Reply::Viewed { file: _, location } => Response::Viewed(Viewed { location }),
         Reply::Present(sealed) => Response::Present(Present { sealed }),
         Reply::Described(object) => Response::ObjectInfo(info(&object, clients, &path_of)),
         Reply::Listed { total, next, objects } => {
@@ -152,6 +154,7 @@ fn wanted_inline(object: InlineObject) -> Wanted {
 fn got(object: Got) -> GotObject {
     match object {
         Got::Pinned(pin, location) => GotObject { status: GetStatus::Pinned, pin, location },
+        Got::OnDisk(pin, _, location) => GotObject { status: GetStatus::OnDisk, pin, location },
         Got::Not(status) => GotObject { status, pin: NO_PIN, location: NO_LOCATION },
     }
 }

@@ -31,6 +31,11 @@ pub(crate) fn no_lease(error: &std::io::Error) -> Response {
     body(ErrorCode::Internal, format!("plasmad has no descriptors or memory left for a lease: {error}"))
 }
 
+/// A spill file that can't be opened.
+pub(crate) fn no_view(path: &std::path::Path, error: &std::io::Error) -> Response {
+    body(ErrorCode::SpillFailed, format!("{} can't be opened: {error}; release the pin, and get again", path.display()))
+}
+
 /// A connection on which no handshake came.
 pub(crate) fn silent(seconds: u64) -> Response {
     let what = format!("no handshake came within {seconds} seconds: send a Hello first; the connection is closed");
@@ -97,7 +102,7 @@ pub(crate) fn sentence(refusal: &Refusal, clients: &Clients) -> String {
         Refusal::NotHeld(handle) => {
             let (slot, generation) = (handle.slot, handle.generation);
             format!(
-                "slot {slot}, generation {generation}, is not, or no longer, this client's to seal, abort or release"
+                "slot {slot}, generation {generation}, is not, or no longer, this client's to seal, abort, view or release"
             )
         }
         Refusal::Full(shortage) => shortage_sentence(shortage, clients),

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,6 +68,13 @@ impl FolderFiles {
             }
         }
         Ok(())
+    }
+
+    /// A descriptor to give away: nothing can be written through it.
+    pub(crate) fn open_read_only(&self, file: FileNumber) -> io::Result<OwnedFd> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).custom_flags(OFlag::O_NOFOLLOW.bits());
+        Ok(options.open(self.path(file))?.into())
     }
 
     /// The file, open; made if it isn't there and is wanted.

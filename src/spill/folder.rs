@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::probe::Probe;
-use super::record::FolderId;
+use super::record::FolderKey;
 use crate::error::{Exit, Failure};
 use crate::lock::{Lock, NotLocked};
 
@@ -32,8 +32,8 @@ pub(crate) struct Claim {
     pub(crate) is_private: bool,
     /// Files in it can be written past the page cache.
     pub(crate) is_direct: bool,
-    /// What stands in the headers of its records.
-    pub(crate) id: FolderId,
+    /// What the headers of its records are signed with.
+    pub(crate) key: FolderKey,
     /// What its owner ought to know.
     pub(crate) remarks: Vec<String>,
 }
@@ -78,8 +78,8 @@ impl Folder {
         let probe = Probe::look(path);
         probe.written.map_err(refused)?;
         let lock = take_lock(path)?;
-        let id = lock.read().ok().and_then(|text| id_in(&text)).map_or_else(new_id, Ok).map_err(refused)?;
-        lock.write(&lock_text(id, socket)).map_err(refused)?;
+        let key = lock.read().ok().and_then(|text| key_in(&text)).map_or_else(new_key, Ok).map_err(refused)?;
+        lock.write(&lock_text(key, socket)).map_err(refused)?;
         let (is_direct, mut remarks) = (probe.direct.is_ok(), Vec::new());
         let shown = path.display();
         if probe.in_memory {
@@ -87,7 +87,7 @@ impl Folder {
         } else if let Err(error) = probe.direct {
             remarks.push(format!("{shown} can't be written past the page cache ({error}), so spilling is slower"));
         }
-        Ok(Self { claim: Claim { path: path.to_path_buf(), is_private, is_direct, id, remarks }, lock })
+        Ok(Self { claim: Claim { path: path.to_path_buf(), is_private, is_direct, key, remarks }, lock })
     }
 
     /// Removes the folder, if nobody wants what is in it.
@@ -200,13 +200,13 @@ fn unusable(folder: &Path, error: &io::Error) -> Failure {
 }
 
 /// What stands in a folder's lock file.
-fn lock_text(id: FolderId, socket: &Path) -> String {
+fn lock_text(key: FolderKey, socket: &Path) -> String {
     let socket = std::path::absolute(socket).unwrap_or_else(|_| socket.to_path_buf());
-    format!("{}\nid {:032x}\nsocket {}\n", std::process::id(), u128::from_be_bytes(id), socket.display())
+    format!("{}\nkey {:032x}\nsocket {}\n", std::process::id(), u128::from_be_bytes(key), socket.display())
 }
 
-fn id_in(text: &str) -> Option<FolderId> {
-    let hex = text.lines().find_map(|line| line.strip_prefix("id "))?;
+fn key_in(text: &str) -> Option<FolderKey> {
+    let hex = text.lines().find_map(|line| line.strip_prefix("key "))?;
     let is_whole = hex.len() == 32 && hex.bytes().all(|digit| digit.is_ascii_hexdigit());
     u128::from_str_radix(hex, 16).ok().filter(|_| is_whole).map(u128::to_be_bytes)
 }
@@ -215,12 +215,12 @@ fn socket_in(text: &str) -> Option<PathBuf> {
     text.lines().find_map(|line| line.strip_prefix("socket ")).map(PathBuf::from)
 }
 
-fn new_id() -> io::Result<FolderId> {
+fn new_key() -> io::Result<FolderKey> {
     use std::io::Read;
 
-    let mut id = FolderId::default();
-    fs::File::open("/dev/urandom")?.read_exact(&mut id)?;
-    Ok(id)
+    let mut key = FolderKey::default();
+    fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    Ok(key)
 }
 
 /// The lock's file in a folder.
@@ -252,14 +252,14 @@ mod tests {
         let path = above.path().join("a/b");
         let folder = Folder::take(Some(&path), Path::new(SOCKET)).unwrap();
         assert_eq!((mode(&path), mode(&path.join(LOCK))), (0o700, 0o600));
-        let id = folder.claim.id;
-        assert!(!folder.claim.is_private && id != [0; 16]);
+        let key = folder.claim.key;
+        assert!(!folder.claim.is_private && key != [0; 16]);
         drop(folder);
         check(&path).unwrap();
         check(&above.path().join("none/of/these")).unwrap();
-        assert_eq!(Folder::take(Some(&path), Path::new("/other")).unwrap().claim.id, id);
+        assert_eq!(Folder::take(Some(&path), Path::new("/other")).unwrap().claim.key, key);
         fs::remove_dir_all(&path).unwrap();
-        assert_ne!(Folder::take(Some(&path), Path::new(SOCKET)).unwrap().claim.id, id);
+        assert_ne!(Folder::take(Some(&path), Path::new(SOCKET)).unwrap().claim.key, key);
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Disk {
     ) -> io::Result<(Self, Left)> {
         claim.remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
         let files = Arc::new(FolderFiles::new(claim.path.clone(), claim.is_direct));
-        let found = recovery::scan(&Shelf { files: &*files, folder: &claim.id })?;
+        let found = recovery::scan(&Shelf { files: &*files, key: &claim.key })?;
         for file in &found.empty {
             match files.condemn(*file) {
                 Ok(()) => tracing::warn!("{} is removed: there is no record in it", files.path(*file).display()),
@@ -109,7 +109,7 @@ impl Disk {
         tracing::info!("objects are spilled to {shown}, at most {}", size::display(max_bytes));
         let next_file = FileNumber(found.next_file);
         let config = SpillConfig { max_bytes, next_file, next_sequence: found.next_sequence };
-        let workers = Workers::start(files.clone(), claim.id, arena, wake)?;
+        let workers = Workers::start(files.clone(), claim.key, arena, wake)?;
         let left = Left { config, records: found.records };
         Ok((Self { claim, files, workers, max_bytes, _lock: lock }, left))
     }
@@ -119,9 +119,14 @@ impl Disk {
         self.workers.write(batch);
     }
 
-    /// Reads a record into memory; [`Event::Restored`] tells when it is done.
+    /// Reads a record, into memory or only to look at it; [`Event::Restored`] tells when it is done.
     pub(crate) fn restore(&self, restore: Restore) {
         self.workers.restore(restore);
+    }
+
+    /// A descriptor of a file, for clients to read from.
+    pub(crate) fn open_read_only(&self, file: FileNumber) -> io::Result<OwnedFd> {
+        self.files.open_read_only(file)
     }
 
     /// Removes a file: nothing in it is found any more, from now on.

@@ -214,7 +214,7 @@ const GAP_BYTES_MAX: u64 = 64 << 10;
 #[cfg(test)]
 mod tests {
     use plasmad_core::disk::DiskRecord;
-    use plasmad_wire::{Extent, Format, ObjectId};
+    use plasmad_wire::{Format, ObjectId};
 
     use super::*;
     use crate::spill::split::PART_BYTES;
@@ -237,7 +237,7 @@ mod tests {
 
     fn restore(number: u64, file: u32, offset: u64, bytes: u64) -> Restore {
         let place = DiskPlace { file: FileNumber(file), offset, bytes };
-        Restore { number, place, record: record(), into: Extent { segment: 0, offset: 0, bytes: 0 } }
+        Restore { number, place, record: record(), into: None }
     }
 
     fn batch(file: u32, moved: bool) -> Batch {

@@ -10,7 +10,7 @@ use plasmad_core::disk::{BLOCK_BYTES, DiskPlace, DiskRecord, FileNumber, RECORD_
 
 use super::backend::Backend;
 use super::buffer::{BLOCK, Buffer};
-use super::record::{FolderId, Header};
+use super::record::{FolderKey, Header};
 use super::split::PartRead;
 use crate::memory::Arena;
 
@@ -35,7 +35,7 @@ pub(crate) struct Window {
 #[derive(Clone, Copy)]
 pub(crate) struct Shelf<'a> {
     pub(crate) files: &'a dyn Backend,
-    pub(crate) folder: &'a FolderId,
+    pub(crate) key: &'a FolderKey,
 }
 
 /// Data and metadata of a record that is being read.
@@ -106,7 +106,7 @@ impl Shelf<'_> {
     ) -> Result<Body, Trouble> {
         let seen = window.look(self.files, place.file, place.offset, RECORD_HEADER_BYTES as usize, until)?;
         let bytes = seen[..RECORD_HEADER_BYTES as usize].try_into().expect("as many as asked for");
-        match Header::decode(bytes, self.folder) {
+        match Header::decode(bytes, self.key, place.file, place.offset) {
             None => Err(Trouble::Lost("the record's header is damaged".to_owned())),
             Some(header) if !is_expected(&header.record) => {
                 Err(Trouble::Lost("another record lies in its place".to_owned()))
@@ -120,7 +120,7 @@ impl Shelf<'_> {
         }
     }
 
-    /// Reads a record into the arena; `until` is how far the caller will read.
+    /// Reads a record, into the arena if it is to go there; `until` is how far the caller will read.
     pub(crate) fn restore(
         &self,
         window: &mut Window,
@@ -133,7 +133,8 @@ impl Shelf<'_> {
         if read.expected == Some(read.checksum) { Ok(()) } else { Err(Trouble::changed()) }
     }
 
-    /// Reads a range of a record's data and metadata into its place in the arena, and if it begins there its header too.
+    /// Reads a range of a record's data and metadata, into its place in the arena if it has one, and if it begins there its
+    /// header too.
     pub(crate) fn restore_part(
         &self,
         window: &mut Window,
@@ -151,10 +152,11 @@ impl Shelf<'_> {
         let data = place.offset + data_start(record.data_bytes);
         let (at, end) = (data + range.start, data + range.end);
         let mut part = Body { file: place.file, at, end, checksum: 0, expected: 0 };
-        let mut to = restore.into.offset + range.start;
+        let mut to = restore.into.map(|into| into.offset + range.start);
         while let Some(piece) = part.next(self.files, window, usize::MAX, until)? {
-            arena.write(to, piece).map_err(|error| Trouble::Failed(format!("the arena can't be written: {error}")))?;
-            to += piece.len() as u64;
+            let Some(to) = &mut to else { continue };
+            arena.write(*to, piece).map_err(|error| Trouble::Failed(format!("the arena can't be written: {error}")))?;
+            *to += piece.len() as u64;
         }
         Ok(PartRead { checksum: part.checksum, expected: whole.map(|whole| whole.expected) })
     }

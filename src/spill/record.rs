@@ -1,15 +1,20 @@
 //! A record's header, in 128 bytes. The table of its bytes is in docs/SPILL_FORMAT.md.
 //!
-//! Invariant: what [`Header::decode`] gives back was written by [`Header::encode`] for the same folder, each bit of it;
-//! any single flipped bit is noticed. The same holds for the record's data and metadata, by the checksum that stands
-//! in its header.
+//! Invariant: what [`Header::decode`] gives back was written by [`Header::encode`] for the same folder and place, each bit
+//! of it: a code stands in the header that only who has the folder's key can compute. A change of data and metadata is
+//! noticed by the checksum that stands in the header too.
+
+use std::hash::Hasher;
+use std::ops::Range;
 
 use byteorder::{ByteOrder, LittleEndian};
-use plasmad_core::disk::{DiskRecord, RECORD_HEADER_BYTES};
+use plasmad_core::disk::{DiskRecord, FileNumber, RECORD_HEADER_BYTES};
 use plasmad_wire::{Format, ObjectId};
+use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// Which folder a record belongs to. It is secret: a client can't make a lookalike of a record part of its data.
-pub(crate) type FolderId = [u8; 16];
+/// What a folder's headers are signed with. It is secret and stands in no spill file, since clients may read those: none
+/// can make a lookalike of a record part of its data, nor have a copy of one count anywhere else.
+pub(crate) type FolderKey = [u8; 16];
 
 /// A header's bytes.
 pub(crate) type HeaderBytes = [u8; RECORD_HEADER_BYTES as usize];
@@ -26,8 +31,8 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Its bytes, in a folder.
-    pub(crate) fn encode(&self, folder: &FolderId) -> HeaderBytes {
+    /// Its bytes, for a place in a file of a folder.
+    pub(crate) fn encode(&self, key: &FolderKey, file: FileNumber, offset: u64) -> HeaderBytes {
         let record = &self.record;
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
         let flags = flag(record.tombstone, TOMBSTONE) | flag(record.evictable, EVICTABLE);
@@ -35,7 +40,6 @@ impl Header {
         bytes[..8].copy_from_slice(MAGIC);
         LittleEndian::write_u16(&mut bytes[8..], VERSION);
         LittleEndian::write_u16(&mut bytes[10..], record.format as u16);
-        bytes[16..32].copy_from_slice(folder);
         LittleEndian::write_u64(&mut bytes[32..], record.sequence);
         bytes[40..68].copy_from_slice(record.id.as_bytes());
         LittleEndian::write_u32(&mut bytes[68..], record.metadata_bytes);
@@ -45,20 +49,17 @@ impl Header {
         LittleEndian::write_u64(&mut bytes[96..], self.batch_offset);
         LittleEndian::write_u32(&mut bytes[104..], self.checksum);
         LittleEndian::write_u32(&mut bytes[108..], flags);
-        let checksum = crc32c::crc32c(&bytes);
-        LittleEndian::write_u32(&mut bytes[CHECKSUM_AT..], checksum);
+        let code = code_of(&bytes, key, file, offset);
+        bytes[CODE].copy_from_slice(&code);
         bytes
     }
 
-    /// The header that these bytes are, if they are one of this folder's.
-    pub(crate) fn decode(bytes: &HeaderBytes, folder: &FolderId) -> Option<Self> {
-        let mut without_checksum = *bytes;
-        LittleEndian::write_u32(&mut without_checksum[CHECKSUM_AT..], 0);
+    /// The header that these bytes are, if one was written to this place of this folder.
+    pub(crate) fn decode(bytes: &HeaderBytes, key: &FolderKey, file: FileNumber, offset: u64) -> Option<Self> {
         // Most of what a scan looks at is no header, and told from one by its first bytes.
         let is_whole = bytes[..8] == *MAGIC
-            && crc32c::crc32c(&without_checksum) == LittleEndian::read_u32(&bytes[CHECKSUM_AT..])
             && LittleEndian::read_u16(&bytes[8..]) == VERSION
-            && bytes[16..32] == *folder;
+            && bytes[CODE] == code_of(bytes, key, file, offset);
         let flags = LittleEndian::read_u32(&bytes[108..]);
         if !is_whole || flags & !(TOMBSTONE | EVICTABLE) != 0 {
             return None;
@@ -82,10 +83,20 @@ impl Header {
     }
 }
 
+/// The code of a header at this place, whatever code stands in it.
+fn code_of(bytes: &HeaderBytes, key: &FolderKey, file: FileNumber, offset: u64) -> [u8; 16] {
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write(&bytes[..CODE.start]);
+    hasher.write(&bytes[CODE.end..]);
+    hasher.write(&file.0.to_le_bytes());
+    hasher.write(&offset.to_le_bytes());
+    hasher.finish128().as_bytes()
+}
+
 const MAGIC: &[u8; 8] = b"plasmadR";
-const VERSION: u16 = 1;
-/// Where the header's own checksum stands; it is computed with zeros there.
-const CHECKSUM_AT: usize = 12;
+const VERSION: u16 = 2;
+/// Where the code stands.
+const CODE: Range<usize> = 16..32;
 const TOMBSTONE: u32 = 1;
 const EVICTABLE: u32 = 2;
 
@@ -93,7 +104,17 @@ const EVICTABLE: u32 = 2;
 mod tests {
     use super::*;
 
-    const FOLDER: FolderId = [7; 16];
+    const KEY: FolderKey = [7; 16];
+    const FILE: FileNumber = FileNumber(3);
+    const OFFSET: u64 = 12_288;
+
+    fn encode(header: &Header) -> HeaderBytes {
+        header.encode(&KEY, FILE, OFFSET)
+    }
+
+    fn decode(bytes: &HeaderBytes) -> Option<Header> {
+        Header::decode(bytes, &KEY, FILE, OFFSET)
+    }
 
     fn headers() -> Vec<Header> {
         let record = DiskRecord {
@@ -116,43 +137,60 @@ mod tests {
     #[test]
     fn a_header_reads_back_as_it_was_written() {
         for header in headers() {
-            assert_eq!(Header::decode(&header.encode(&FOLDER), &FOLDER), Some(header));
+            assert_eq!(decode(&encode(&header)), Some(header));
         }
     }
 
     #[test]
     fn every_flipped_bit_of_a_header_is_noticed() {
         for header in headers() {
-            let bytes = header.encode(&FOLDER);
+            let bytes = encode(&header);
             for bit in 0..bytes.len() * 8 {
                 let mut flipped = bytes;
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                assert_eq!(Header::decode(&flipped, &FOLDER), None, "bit {bit} of {header:?}");
+                assert_eq!(decode(&flipped), None, "bit {bit} of {header:?}");
             }
         }
     }
 
     #[test]
     fn another_folders_header_zeros_and_noise_are_no_headers() {
-        let bytes = headers()[0].encode(&FOLDER);
-        assert_eq!(Header::decode(&bytes, &[8; 16]), None);
-        assert_eq!(Header::decode(&[0; 128], &FOLDER), None);
-        assert_eq!(Header::decode(&[0xFF; 128], &FOLDER), None);
+        let bytes = encode(&headers()[0]);
+        assert_eq!(Header::decode(&bytes, &[8; 16], FILE, OFFSET), None);
+        assert_eq!(decode(&[0; 128]), None);
+        assert_eq!(decode(&[0xFF; 128]), None);
         // Each byte decides: what is torn in the middle is none.
         for kept in 0..128 {
             let mut torn = [0; 128];
             torn[..kept].copy_from_slice(&bytes[..kept]);
             let rest_is_zeros = bytes[kept..].iter().all(|byte| *byte == 0);
-            assert_eq!(Header::decode(&torn, &FOLDER).is_some(), rest_is_zeros, "{kept} bytes are left");
+            assert_eq!(decode(&torn).is_some(), rest_is_zeros, "{kept} bytes are left");
         }
+    }
+
+    /// What a client may have read in one place, it may have put into its own data anywhere.
+    #[test]
+    fn a_copy_of_a_header_is_none_at_another_place_and_tells_nothing_else_at_its_own() {
+        let bytes = encode(&headers()[0]);
+        for (file, offset) in [(FILE, OFFSET + 64), (FILE, 0), (FileNumber(4), OFFSET)] {
+            assert_eq!(Header::decode(&bytes, &KEY, file, offset), None);
+        }
+        let mut renamed = bytes;
+        renamed[40..68].fill(0xAC);
+        let mut later = bytes;
+        later[32..40].fill(0xFF);
+        let mut of_another = bytes;
+        of_another[CODE].copy_from_slice(&encode(&headers()[1])[CODE]);
+        assert_eq!([renamed, later, of_another].map(|bytes| decode(&bytes)), [None; 3]);
     }
 
     #[test]
     fn a_header_stands_in_the_bytes_that_the_document_tells() {
         let header = headers()[0];
-        let bytes = header.encode(&FOLDER);
-        assert_eq!(&bytes[..16], [&b"plasmadR\x01\0\x02\0"[..], &bytes[12..16]].concat());
-        assert_eq!(bytes[16..32], FOLDER);
+        let bytes = encode(&header);
+        assert_eq!(bytes[..16], *b"plasmadR\x02\0\x02\0\0\0\0\0");
+        let signed = [&bytes[..16], &bytes[32..], &3u32.to_le_bytes(), &12_288u64.to_le_bytes()].concat();
+        assert_eq!(bytes[16..32], SipHasher24::new_with_key(&KEY).hash(&signed).as_bytes());
         assert_eq!(bytes[32..40], header.record.sequence.to_le_bytes());
         assert_eq!(bytes[40..68], [0xAB; 28]);
         assert_eq!(bytes[68..72], 65_536u32.to_le_bytes());

@@ -128,7 +128,7 @@ impl Eye<'_> {
         let header = match seen {
             Ok(seen) => {
                 let bytes = seen[..RECORD_HEADER_BYTES as usize].try_into().expect("as many as asked for");
-                Header::decode(bytes, self.shelf.folder)
+                Header::decode(bytes, self.shelf.key, self.file, at)
             }
             // It was cut behind our back.
             Err(Trouble::Lost(_)) => return Seen::End,
@@ -175,10 +175,10 @@ mod tests {
     use plasmad_core::disk::WriteOutcome;
 
     use super::*;
-    use crate::spill::testing::{FOLDER, Fault, Scene, behind, places};
+    use crate::spill::testing::{Fault, KEY, Scene, behind, places};
 
     fn found(scene: &Scene) -> Found {
-        scan(&Shelf { files: &scene.disk, folder: &FOLDER }).unwrap()
+        scan(&Shelf { files: &scene.disk, key: &KEY }).unwrap()
     }
 
     fn numbers(found: &Found) -> Vec<u64> {
@@ -291,6 +291,30 @@ mod tests {
             assert_eq!(numbers(&found(&scene)), left);
             scene.disk.state().files.get_mut(&FileNumber(1)).unwrap()[place.offset as usize + 77] ^= 4;
         }
+    }
+
+    /// A client reads a record through the descriptor of a file, makes it part of an object's data, as it is and
+    /// changed, and that object's own header is lost.
+    #[test]
+    fn records_that_were_copied_into_data_are_not_found() {
+        let mut scene = Scene::new();
+        let small = vec![scene.record(0, 128, 0), scene.record(4096, 8192, 0)];
+        let first = scene.batch(1, 0, small);
+        assert_eq!(scene.write(&first), WriteOutcome::Written);
+        let copied = scene.disk.state().files[&FileNumber(1)][..256].to_vec();
+        let mut renamed = copied.clone();
+        renamed[40..68].fill(9);
+        scene.arena.write(4096, &copied).unwrap();
+        scene.arena.write(4096 + 1024, &renamed).unwrap();
+        let records = vec![scene.record(4096, 8192, 0), scene.record(0, 50, 0)];
+        let second = scene.batch(1, behind(&first), records);
+        assert_eq!(scene.write(&second), WriteOutcome::Written);
+        assert_eq!(numbers(&found(&scene)), [1, 2, 3, 4]);
+        let header = second.offset as usize;
+        scene.disk.state().files.get_mut(&FileNumber(1)).unwrap()[header + 50] ^= 1;
+        assert_eq!(numbers(&found(&scene)), [1, 2, 4]);
+        let copy = &scene.disk.state().files[&FileNumber(1)][header + 128..][..256];
+        assert!(copy == copied, "the copy lies where a record might");
     }
 
     #[test]

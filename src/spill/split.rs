@@ -86,7 +86,7 @@ pub(crate) const PART_BYTES: u64 = 4 << 20;
 #[cfg(test)]
 mod tests {
     use plasmad_core::disk::{DiskPlace, DiskRecord, FileNumber};
-    use plasmad_wire::{Extent, Format, ObjectId};
+    use plasmad_wire::{Format, ObjectId};
 
     use super::*;
 
@@ -103,7 +103,7 @@ mod tests {
             sealed_at: 0,
         };
         let place = DiskPlace { file: FileNumber(1), offset: 0, bytes: 0 };
-        Restore { number: 1, place, record, into: Extent { segment: 0, offset: 0, bytes: data_bytes + 10 } }
+        Restore { number: 1, place, record, into: None }
     }
 
     fn split() -> (Arc<Split>, Vec<u8>) {

@@ -15,7 +15,7 @@ use plasmad_wire::{Extent, Format, ObjectId};
 use super::backend::Backend;
 use super::buffer::BLOCK;
 use super::read::{Shelf, Trouble, Window};
-use super::record::FolderId;
+use super::record::FolderKey;
 use super::write::{Desk, Surroundings};
 use crate::memory::Arena;
 
@@ -167,7 +167,7 @@ pub(crate) struct Scene {
     batches: u64,
 }
 
-pub(crate) const FOLDER: FolderId = [3; 16];
+pub(crate) const KEY: FolderKey = [3; 16];
 /// The upper half of the arena is where records are restored to.
 pub(crate) const ARENA_BYTES: u64 = 32 << 20;
 /// Small, so that records of a few MiB go through it in pieces.
@@ -209,7 +209,7 @@ impl Scene {
     }
 
     pub(crate) fn write(&mut self, batch: &Batch) -> WriteOutcome {
-        let shelf = Shelf { files: &self.disk, folder: &FOLDER };
+        let shelf = Shelf { files: &self.disk, key: &KEY };
         self.desk.write(batch, &Surroundings { shelf, arena: &self.arena, give_way: &|_| () })
     }
 
@@ -217,8 +217,8 @@ impl Scene {
     pub(crate) fn restore(&self, record: &DiskRecord, place: &DiskPlace, lay_at: u64) -> Result<(), Trouble> {
         let bytes = record.data_bytes + u64::from(record.metadata_bytes);
         let into = Extent { segment: 0, offset: ARENA_BYTES / 2, bytes };
-        let restore = Restore { number: 0, place: *place, record: *record, into };
-        let shelf = Shelf { files: &self.disk, folder: &FOLDER };
+        let restore = Restore { number: 0, place: *place, record: *record, into: Some(into) };
+        let shelf = Shelf { files: &self.disk, key: &KEY };
         let mut window = Window::new(8 * BLOCK);
         shelf.restore(&mut window, &restore, place.offset + place.bytes, &self.arena)?;
         let mut read = vec![0; bytes as usize];

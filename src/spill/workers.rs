@@ -20,7 +20,7 @@ use super::backend::Backend;
 use super::meter::Meter;
 use super::queue::{Job, Queue, Read, Run};
 use super::read::{Shelf, Trouble, Window};
-use super::record::FolderId;
+use super::record::FolderKey;
 use super::write::{Desk, Surroundings};
 use crate::memory::Arena;
 
@@ -42,7 +42,7 @@ pub(crate) struct Traffic {
 
 struct Shared {
     files: Arc<dyn Backend>,
-    folder: FolderId,
+    key: FolderKey,
     arena: Arc<Arena>,
     work: Mutex<Work>,
     /// There is something to read, or the end.
@@ -70,7 +70,7 @@ impl Workers {
     /// Starts the threads. They call `wake` when something is done.
     pub(crate) fn start(
         files: Arc<dyn Backend>,
-        folder: FolderId,
+        key: FolderKey,
         arena: Arc<Arena>,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> io::Result<Self> {
@@ -78,7 +78,7 @@ impl Workers {
         let work = Mutex::new(Work { queue: Queue::new(WINDOW_BYTES as u64), is_ending: false });
         let [to_read, to_write, is_quiet] = [(); 3].map(|()| Condvar::new());
         let [written, read] = [(); 2].map(|()| Meter::new());
-        let shared = Arc::new(Shared { files, folder, arena, work, to_read, to_write, is_quiet, written, read });
+        let shared = Arc::new(Shared { files, key, arena, work, to_read, to_write, is_quiet, written, read });
         let mut workers = Self { shared, done, threads: Vec::new() };
         for number in 0..READERS + WRITERS {
             let (shared, voice) = (workers.shared.clone(), Voice { tell: tell.clone(), wake: wake.clone() });
@@ -152,7 +152,7 @@ impl Shared {
     }
 
     fn shelf(&self) -> Shelf<'_> {
-        Shelf { files: &*self.files, folder: &self.folder }
+        Shelf { files: &*self.files, key: &self.key }
     }
 
     fn keep_reading(&self, voice: &Voice) {
@@ -299,13 +299,14 @@ impl Voice {
 /// Reads in flight. Together with what each shows at a time, they keep a disk busy.
 const READERS: usize = 4;
 const WINDOW_BYTES: usize = 2 << 20;
-/// One fills its buffer while the other's is being written.
-const WRITERS: usize = 2;
-const STAGED_BYTES: usize = 4 << 20;
+/// Writes in flight. One that fills its buffer leaves three at the disk, and four short ones at a time were what the
+/// disk was quickest with: `plasmad bench --rows spill` notes what each number of threads makes of this one.
+const WRITERS: usize = 4;
+const STAGED_BYTES: usize = 1280 << 10;
 /// A tenth of a processor that others want too.
 const WRITERS_NICE: i32 = 10;
-/// How long a piece waits for reads at most.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// How long a piece waits for reads at most: a piece of each thread in that time is some 800 MB/s.
+const PATIENCE: Duration = Duration::from_millis(6);
 
 #[cfg(test)]
 mod tests {
@@ -317,7 +318,7 @@ mod tests {
     use plasmad_wire::Extent;
 
     use super::*;
-    use crate::spill::testing::{ARENA_BYTES, FOLDER, FakeDisk, Fault, Scene, behind, pattern, places};
+    use crate::spill::testing::{ARENA_BYTES, FakeDisk, Fault, KEY, Scene, behind, pattern, places};
 
     struct Rig {
         scene: Scene,
@@ -337,7 +338,7 @@ mod tests {
             let wake = Arc::new(move || {
                 let _ = wake.lock().unwrap().send(());
             });
-            let workers = Workers::start(disk.clone(), FOLDER, arena.clone(), wake).unwrap();
+            let workers = Workers::start(disk.clone(), KEY, arena.clone(), wake).unwrap();
             Self { scene: Scene::new(), disk, arena, workers, woken }
         }
 
@@ -385,7 +386,7 @@ mod tests {
         let records: Vec<_> = batches.iter().flat_map(|it| it.records.iter().zip(places(it))).collect();
         for (at, ((record, _), place)) in records.iter().enumerate().rev() {
             let into = Extent { segment: 0, offset: into(at), bytes: record.data_bytes + 1 };
-            rig.workers.restore(Restore { number: at as u64, place: *place, record: *record, into });
+            rig.workers.restore(Restore { number: at as u64, place: *place, record: *record, into: Some(into) });
         }
         let restored = rig.restored(60);
         assert_eq!(restored.len(), 60);
@@ -412,12 +413,12 @@ mod tests {
             let record = batch.records[at].0;
             let bytes = record.data_bytes + u64::from(record.metadata_bytes);
             let into = Extent { segment: 0, offset: ARENA_BYTES / 2, bytes };
-            Restore { number: at as u64, place: places(&batch)[at], record, into }
+            Restore { number: at as u64, place: places(&batch)[at], record, into: Some(into) }
         };
         for (at, lay_at) in [(0, 0), (1, 64)] {
             rig.workers.restore(restore(at));
             assert_eq!(rig.restored(1), BTreeMap::from([(at as u64, ReadOutcome::Read)]));
-            let mut read = vec![0; restore(at).into.bytes as usize];
+            let mut read = vec![0; restore(at).into.unwrap().bytes as usize];
             rig.arena.read(ARENA_BYTES / 2, &mut read).unwrap();
             assert!(read == pattern(lay_at, read.len()), "the bytes of record {at}");
         }
@@ -441,14 +442,19 @@ mod tests {
         rig.disk.state().files.get_mut(&FileNumber(1)).unwrap()[place.offset as usize + 500] ^= 1;
         for (at, ((record, _), place)) in good.records.iter().zip(places(&good)).enumerate() {
             let into = Extent { segment: 0, offset: ARENA_BYTES / 2 + at as u64 * 4096, bytes: record.data_bytes + 1 };
-            rig.workers.restore(Restore { number: at as u64, place, record: *record, into });
+            rig.workers.restore(Restore { number: at as u64, place, record: *record, into: Some(into) });
         }
         let lost: Vec<u64> =
             rig.restored(20).into_iter().filter(|(_, it)| *it == ReadOutcome::Lost).map(|it| it.0).collect();
         assert_eq!(lost, [3]);
         rig.disk.state().fault = Some(Fault::Read(Errno::EIO));
         let into = Extent { segment: 0, offset: ARENA_BYTES / 2, bytes: good.records[0].0.data_bytes + 1 };
-        rig.workers.restore(Restore { number: 9, place: places(&good)[0], record: good.records[0].0, into });
+        rig.workers.restore(Restore {
+            number: 9,
+            place: places(&good)[0],
+            record: good.records[0].0,
+            into: Some(into),
+        });
         assert_eq!(rig.restored(1), BTreeMap::from([(9, ReadOutcome::Failed)]));
     }
 

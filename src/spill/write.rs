@@ -184,7 +184,7 @@ impl Writing<'_> {
         let end = data + record.data_bytes as usize + record.metadata_bytes as usize;
         self.desk.staged[start..data].fill(0);
         self.fill(&mut bytes, data, end)?;
-        let header = self.header(record, bytes)?;
+        let header = self.header(record, bytes, self.at + start as u64)?;
         self.desk.staged[start..start + header.len()].copy_from_slice(&header);
         self.staged = end;
         Ok(self.pad(self.end().next_multiple_of(RECORD_ALIGNMENT))?)
@@ -206,7 +206,7 @@ impl Writing<'_> {
             left -= some as u64;
         }
         self.pad(self.end().next_multiple_of(RECORD_ALIGNMENT))?;
-        let header = self.header(record, bytes)?;
+        let header = self.header(record, bytes, start)?;
         let block = if start == self.batch.offset { &mut self.desk.first } else { &mut self.desk.header };
         block.fill(0);
         block[..header.len()].copy_from_slice(&header);
@@ -273,15 +273,15 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// The header of a record, all of whose bytes have gone by.
-    fn header(&self, record: &DiskRecord, bytes: Bytes) -> Result<HeaderBytes, Stop> {
+    /// The header of a record, all of whose bytes have gone by, for its place in the file.
+    fn header(&self, record: &DiskRecord, bytes: Bytes, offset: u64) -> Result<HeaderBytes, Stop> {
         let checksum = match bytes {
             Bytes::Nothing => 0,
             Bytes::Memory { checksum, .. } => checksum,
             Bytes::Disk(place, body) => body.finish().map_err(|trouble| self.not_moved(&place, trouble))?,
         };
         let header = Header { record: *record, batch_offset: self.batch.offset, checksum };
-        Ok(header.encode(self.around.shelf.folder))
+        Ok(header.encode(self.around.shelf.key, self.batch.file, offset))
     }
 
     fn not_moved(&self, place: &DiskPlace, trouble: Trouble) -> Stop {

@@ -8,6 +8,7 @@ mod lies;
 mod shared;
 mod spill;
 mod spill_files;
+mod spill_views;
 mod subscriptions;
 mod upkeep;
 

@@ -312,24 +312,11 @@ fn two_gets_that_fit_only_one_by_one_are_both_served() {
     let ids = [2, 4, 6].map(name).to_vec();
     let second = disk.asks(3, 11, Verb::Get { timeout_ns: FOREVER, partial: false, ids });
     assert_eq!((first, second), (vec![], vec![]));
-    assert_eq!(disk.disk_works().iter().map(|answer| answer.1).collect::<Vec<_>>(), [10]);
-    disk.happens(Event::ClientGone { client: plasmad_core::ClientId(2) });
-    assert_eq!(disk.disk_works().iter().map(|answer| answer.1).collect::<Vec<_>>(), [11]);
-}
-
-#[test]
-fn a_get_larger_than_what_can_be_had_waits_and_keeps_nothing_from_creates() {
-    let mut disk = Spilling::new(16 * UNIT);
-    (1..=5).for_each(|id| {
-        assert!(disk.put_waiting(1, id, 4 * UNIT, FOREVER).len() <= 1);
-        disk.disk_works();
-    });
-    assert_eq!(disk.get(10, &[1, 2, 3, 4, 5], 1000), []);
-    assert!(disk.restores.is_empty());
-    assert_eq!(disk.put_waiting(11, 11, 12 * UNIT, FOREVER), []);
-    assert_eq!(disk.disk_works(), [(1, 11, Reply::Done(1))]);
-    let objects = [1, 2, 3, 4, 5].map(|_| Got::Not(GetStatus::Restoring)).to_vec();
-    assert_eq!(disk.ticks_at(1000), [(2, 10, Reply::Got { timed_out: true, objects })]);
+    // What the first one pins leaves no room for the second, which doesn't wait for that.
+    let answers = disk.disk_works();
+    assert_eq!(answers.iter().map(|answer| answer.1).collect::<Vec<_>>(), [10, 11]);
+    assert_eq!([pinned(&answers[..1]), pinned(&answers[1..])], [3, 0], "the second one on disk");
+    assert_eq!(disk.stats().pinned_bytes, 12 * UNIT);
 }
 
 #[test]
@@ -428,24 +415,23 @@ fn room_is_made_when_somebody_asks_and_told_when_it_is_there() {
 }
 
 #[test]
-fn a_get_and_a_create_that_each_need_what_the_other_takes_are_both_served() {
+fn a_get_whose_objects_leave_each_other_no_piece_that_is_large_enough_has_them_gathered_anew() {
     let mut disk = Spilling::new(16 * UNIT);
     for id in 1..=2 {
         disk.put(id, 6 * UNIT);
         assert_eq!(disk.asks(1, 2, Verb::Evict { bytes: UNIT }), []);
         disk.disk_works();
     }
-    // A client writes 3, and wants all the rest as well; another wants both that are on disk.
-    let unsealed = Wanted { evictable: false, ..wanted(3, 5 * UNIT) };
-    let handle = super::created(&disk.asks(1, 3, Verb::Create { timeout_ns: 0, objects: vec![unsealed.clone()] }));
-    assert_eq!(disk.get(10, &[1, 2], FOREVER), []);
-    let second = Wanted { id: name(4), data_bytes: 11 * UNIT, ..unsealed };
-    let answers = disk.asks(1, 11, Verb::Create { timeout_ns: FOREVER, objects: vec![second] });
-    let second = super::created(&answers);
-    assert!(disk.restores.is_empty(), "what is unsealed leaves no room for both that the get wants");
-    assert_eq!(disk.asks(1, 12, Verb::Seal { handles: vec![handle, second] }), [(1, 12, Reply::Done(2))]);
-    // Where the first comes back to leaves the second no piece that is large enough: both are gathered anew.
-    assert_eq!(pinned(&disk.disk_works()), 2);
+    // All of memory is taken, in this order; a get waits for the last of them.
+    let unsealed = |id, units| Wanted { evictable: false, ..wanted(id, units * UNIT) };
+    let objects = vec![unsealed(3, 5), unsealed(4, 10), unsealed(5, 1)];
+    let answers = disk.asks(1, 3, Verb::Create { timeout_ns: 0, objects });
+    let [(_, _, Reply::Created(made))] = &answers[..] else { panic!("{answers:?}") };
+    let handles = made.iter().map(|(handle, _)| *handle).collect();
+    assert_eq!(disk.get(10, &[1, 2, 5], FOREVER), []);
+    assert_eq!(disk.asks(1, 12, Verb::Seal { handles }), [(1, 12, Reply::Done(3))]);
+    // 1 comes to where 4 was, and 2 fits neither behind it nor where 3 was.
+    assert_eq!(pinned(&disk.disk_works()), 3);
 }
 
 #[test]

@@ -131,12 +131,20 @@ impl Raw {
 
     /// Has what it holds leased; the lease's life file.
     pub(crate) fn lease(&mut self) -> OwnedFd {
-        self.send(&Request::Lease(Lease {}));
-        let mut bytes = [0; 64];
+        let (answer, life) = self.ask_for_descriptor(&Request::Lease(Lease {}));
+        assert!(matches!(answer, Response::Leased(_)), "{answer:?}");
+        life.expect("a life file")
+    }
+
+    /// Asks for what may bring a descriptor.
+    pub(crate) fn ask_for_descriptor(&mut self, request: &Request) -> (Response, Option<OwnedFd>) {
+        let number = self.send(request);
+        let mut bytes = [0; 4096];
         let mut answer = fd_passing::receive(&self.stream, &mut bytes).expect("an answer within the deadline");
         self.received.extend_from_slice(&bytes[..answer.bytes]);
-        assert!(matches!(self.next(), Some((_, Response::Leased(_)))));
-        answer.fds.pop().expect("a life file")
+        let (answered, response) = self.next().expect("an answer");
+        assert_eq!(answered, number, "{response:?}");
+        (response, answer.fds.pop())
     }
 
     /// Pins an object that is there.

@@ -74,6 +74,7 @@ impl Model {
             }
             Verb::Seal { handles } => self.seal(said, client, &handles)?,
             Verb::Abort { handles } => self.abort(said, client, &handles)?,
+            Verb::View { pin } => Err(Refusal::NotHeld(pin.handle)),
             Verb::Release { pins } => self.release(client, &pins),
             Verb::Delete { ids } => self.delete(said, &ids)?,
             Verb::Contains { ids } => Ok(self.present(&ids)),

@@ -173,6 +173,10 @@ impl Residence for Faulty {
         self.pages.unpin(client, pin)
     }
 
+    fn holds(&mut self, client: ClientId, pin: Pin) -> bool {
+        self.pages.holds(client, pin)
+    }
+
     fn pinned(&mut self, into: &mut SlotSet) {
         match self.fault {
             Fault::ScansNothing => {}

@@ -36,13 +36,27 @@ class Honest(Adapter):
         self.objects.clear()
 
 
-class Liar(Honest):
+class Deep(Honest):
+    """Holds more than its memory."""
+
+    def start_spilling(self, directory: Path, memory_bytes: int) -> str:
+        return self.start(directory, memory_bytes)
+
+
+class Liar(Deep):
     """One bit of each object is wrong."""
 
     def get(self, handle: Any) -> Any:
         wrong = bytearray(self.objects[handle])
         wrong[100] ^= 1
         return wrong
+
+
+class Shallow(Honest):
+    """Does not start when it is to spill."""
+
+    def start_spilling(self, directory: Path, memory_bytes: int) -> str:
+        raise RuntimeError("no disk")
 
 
 class Lame(Honest):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as xml
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,15 +21,17 @@ COMPARE = HERE.parents[1] / "benches" / "compare"
 sys.path.insert(0, str(COMPARE))
 
 import agree  # noqa: E402
+import compare_canaries  # noqa: E402
 import chart  # noqa: E402
 import compare  # noqa: E402
 import environments  # noqa: E402
 import figures  # noqa: E402
 import source  # noqa: E402
 import table  # noqa: E402
+from measurement import Measurement, WrongBytes  # noqa: E402
 from peers import PEERS, Peer  # noqa: E402
 from processes import descendants  # noqa: E402
-from rows import ROWS, select  # noqa: E402
+from rows import ROWS, SPILLING_BYTES, Row, select  # noqa: E402
 from turns import Progress  # noqa: E402
 
 # --- figures
@@ -258,6 +261,56 @@ def test_what_a_store_cannot_do_is_a_cell_that_says_so(run) -> None:
     rows = {row["name"]: row["cells"] for row in run("Small")["rows"]}
     assert rows["put_1m"]["small"] == {"missing": "a value has at most 1 KiB"}
     assert "p50" in rows["put_1k"]["small"]
+
+
+def test_rows_of_spilling_have_a_store_of_their_own_and_who_cannot_spill_says_so(
+    run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rows.ROWS", [row if not row.spills else small(row) for row in ROWS])
+    made = run("Honest", "Deep", "Shallow", more=("--rows", "get_1k,spill,restore,zipf_2x"))
+    rows = {row["name"]: row["cells"] for row in made["rows"]}
+    assert all("p50" in cell for cell in rows["get_1k"].values())
+    for name in ("spill", "restore", "zipf_2x"):
+        assert rows[name]["honest"] == {"missing": "it holds no more than its memory"}
+        assert rows[name]["shallow"] == {"missing": "it does not start: RuntimeError: no disk"}
+        assert len(rows[name]["deep"]["rounds"]) == compare.ROUNDS_QUICK
+
+
+def small(row: Row) -> Row:
+    """The same kind of row with what a test has time for."""
+    lengths, order = row.lengths and (65536, 70000, 131072), row.order and (0, 2, 1, 0) * 10
+    return replace(row, bytes=1 << 20, objects=20, objects_before=3, lengths=lengths, order=order)
+
+
+def test_what_is_spilled_is_all_put_and_what_is_restored_was_put_first() -> None:
+    adapter = compare_canaries.Deep()
+    adapter.start(Path(), 0)
+    asked = []
+    adapter.release = lambda view: asked.append(len(view))
+    measurement = Measurement(adapter, None)
+    spill, restore, zipf = (small(row).command() for row in ROWS if row.spills)
+    assert measurement.measure(spill)[0] > 0 and len(adapter.objects) == 23
+    assert measurement.measure(restore)[0] > 0 and asked == [1 << 20] * 20
+    asked.clear()
+    assert measurement.measure(zipf)[0] > 0 and len(adapter.objects) == 3
+    assert asked == [65536, 131072, 70000, 65536] * 10
+
+
+def test_wrong_bytes_from_disk_are_noticed_with_the_first_get() -> None:
+    liar = compare_canaries.Liar()
+    liar.start(Path(), 0)
+    for row in (small(row).command() for row in ROWS if row.name in ("restore", "zipf_2x")):
+        with pytest.raises(WrongBytes, match="call 0: byte 100 of"):
+            Measurement(liar, None).measure(row)
+
+
+def test_the_working_set_is_twice_the_memory_and_the_best_wanted_is_wanted_every_ninth_time() -> None:
+    zipf = next(row for row in ROWS if row.name == "zipf_2x")
+    assert 0 <= sum(zipf.lengths) - 2 * SPILLING_BYTES < 1 << 20
+    # The sum of the weights of 3,800 ranks is 8.99.
+    most = max(zipf.order.count(at) for at in set(zipf.order))
+    assert 0.08 < most / len(zipf.order) < 0.14
+    assert zipf.bytes_moved == sum(zipf.lengths[at] for at in zipf.order)
 
 
 def test_a_store_that_gives_back_wrong_bytes_fails_the_run_by_name(run, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """More objects than memory, and the folder they are spilled to."""
 
+import os
 import random
 import sys
 import sysconfig
 from pathlib import Path
 
+import numpy
+import pytest
 import real_files
 
 import plasmad
@@ -56,6 +59,78 @@ def test_without_a_folder_given_there_is_a_private_one_that_goes_at_the_stop():
         store.evict("1MiB")
         assert list(directory.glob("*.spill"))
     assert not directory.exists()
+
+
+def pin_all_of_memory(store):
+    """Buffers that leave no room in memory for anything."""
+    buffers = []
+    for nbytes in (1 << 20, 65_536, 4096, 64):
+        while True:
+            try:
+                buffers.append(store.get_buffer(store.put_bytes(bytes(nbytes), timeout=0)))
+            except plasmad.StoreFullError:
+                break
+    return buffers
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_what_memory_has_no_room_for_is_read_where_it_lies_on_disk(tmp_path, fast):
+    array = numpy.arange(300_000, dtype="int32")
+    with plasmad.Server("16MiB", spill_dir=tmp_path) as server, plasmad.connect(server.socket, fast=fast) as store:
+        id = store.put_bytes(content(1, 3 << 20), metadata=b"three")
+        numbers = store.put_bytes(array)
+        store.evict("16MiB")
+        pins = pin_all_of_memory(store)
+        with store.get_buffer(id, timeout=20) as buffer:
+            info = store.stat(id)
+            assert (info.state, list(info.where), info.pins) == ("spilled", ["disk"], 1)
+            with memoryview(buffer) as view:
+                assert view.readonly and view == content(1, 3 << 20) and buffer.metadata == b"three"
+        found = numpy.frombuffer(store.get_buffer(numbers, timeout=20), dtype="int32")
+        assert (found == array).all() and not found.flags.writeable
+        # It isn't copied: the array is a piece of the file.
+        assert store.stat(numbers).pins == 1 and ".spill" in mapping_of(found.ctypes.data)
+        with store.get_buffer(numbers, writable=True) as copy:
+            numpy.frombuffer(copy, dtype="int32")[0] = 7
+        store.delete([numbers])
+        assert (found == array).all()
+        del found
+        [pin.close() for pin in pins]
+        with store.get_buffer(id, timeout=20) as buffer:
+            assert "memory" in store.stat(id).where and bytes(buffer) == content(1, 3 << 20)
+
+
+def test_a_forked_child_reads_on_when_its_parent_lets_go_of_what_lies_on_disk(tmp_path):
+    with plasmad.Server("16MiB", spill_dir=tmp_path) as server, plasmad.connect(server.socket) as store:
+        id = store.put_bytes(content(2, 1 << 20))
+        store.evict("16MiB")
+        pins = pin_all_of_memory(store)
+        buffer = store.get_buffer(id, timeout=20)
+        (wait, go), (hear, tell) = os.pipe(), os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(go)
+            os.read(wait, 1)
+            os.write(tell, b"+" if bytes(buffer) == content(2, 1 << 20) else b"-")
+            os._exit(0)
+        os.close(wait)
+        path = Path(store.stat(id).file["path"])
+        buffer.close()
+        store.delete([id])
+        assert store.stats()["spill"]["files"] > 0 and path.exists()
+        os.close(go)
+        assert os.read(hear, 1) == b"+"
+        assert os.waitpid(child, 0)[1] == 0
+        [pin.close() for pin in pins]
+
+
+def mapping_of(address):
+    """What this process has mapped there."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        start, end = (int(bound, 16) for bound in line.split()[0].split("-"))
+        if start <= address < end:
+            return line
+    raise AssertionError("nothing is mapped there")
 
 
 def test_real_files_four_times_the_memory_come_back_with_their_digests(tmp_path):

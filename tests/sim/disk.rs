@@ -1,21 +1,21 @@
 //! A disk that is slow, full, broken or forgetful, from a seed; and what it should hold.
 //!
 //! Bytes are marks: each object that is sealed gets one of its own, which lies where its extent does, is copied by batches
-//! and restores when these are done and not before, and is compared whenever the object can be seen. A file may keep what
-//! a failed batch wrote. Promises: no object is lost unless its record was, and none comes back, with other bytes or at
-//! all, once its delete was answered, whenever the store ends; files take no more than they may.
+//! and restores when these are done and not before, and is compared whenever the object can be seen, or is viewed where it
+//! lies on disk. A file may keep what a failed batch wrote. Promises: no object is lost unless its record was, and none
+//! comes back, with other bytes or at all, once its delete was answered, whenever the store ends; files take no more than
+//! they may, and stay as long as anybody views anything there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plasmad_core::disk::{
     BLOCK_BYTES, Batch, DiskPlace, DiskRecord, FileNumber, ReadOutcome, Restore, Source, SpillConfig, WriteOutcome,
-    record_bytes, record_start,
+    data_start, record_bytes, record_start,
 };
 use plasmad_core::residence::Record;
 use plasmad_core::{ClientId, Effect, Event};
-use plasmad_wire::{Extent, ObjectId};
+use plasmad_wire::{Extent, Handle, Location, ObjectId};
 
-use super::simulator::CAPACITY_BYTES;
 use crate::support::{Checked, Random, ensure};
 
 /// The bytes of one object.
@@ -30,6 +30,8 @@ pub(super) enum Wrong {
     LosesTombstones,
     /// What can't be read is said to be read.
     ReadsAnything,
+    /// What is only looked at is said to be whole.
+    ChecksNothing,
     /// Now and then nobody is told that a batch is done.
     ForgetsToTell,
     /// When a file is to go, another goes with it.
@@ -53,11 +55,14 @@ pub(super) struct Met {
     pub(super) tombstones: u64,
     pub(super) files_removed: u64,
     pub(super) restarts: u64,
+    pub(super) views: u64,
+    pub(super) deletes_viewed: u64,
+    pub(super) restores_of_viewed: u64,
 }
 
 impl Met {
     /// The situations of several runs, by name.
-    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 12] {
+    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 15] {
         let total = |count: fn(&Self) -> u64| runs.iter().map(count).sum::<u64>();
         [
             ("spills", total(|met| met.spills)),
@@ -72,6 +77,9 @@ impl Met {
             ("tombstones", total(|met| met.tombstones)),
             ("files removed", total(|met| met.files_removed)),
             ("restarts", total(|met| met.restarts)),
+            ("views", total(|met| met.views)),
+            ("deletes of what is viewed", total(|met| met.deletes_viewed)),
+            ("restores of what was viewed", total(|met| met.restores_of_viewed)),
         ]
     }
 }
@@ -89,6 +97,8 @@ pub(super) struct Disk {
     files: BTreeMap<FileNumber, File>,
     writing: Vec<Writing>,
     reading: Vec<Restore>,
+    /// What was answered as lying on disk, and where, until it comes back or goes.
+    pub(super) viewed: BTreeMap<(u32, u64), DiskPlace>,
     /// Sealed objects that are there.
     there: BTreeMap<ObjectId, There>,
     /// Bytes whose object was deleted, and nobody was told so yet: they may come back.
@@ -142,6 +152,7 @@ impl Disk {
             files: BTreeMap::new(),
             writing: Vec::new(),
             reading: Vec::new(),
+            viewed: BTreeMap::new(),
             there: BTreeMap::new(),
             limbo: BTreeMap::new(),
             arriving: None,
@@ -172,8 +183,32 @@ impl Disk {
         self.memory.retain(|offset, (bytes, _)| *offset >= end || *offset + *bytes <= extent.offset);
     }
 
+    /// Somebody was told that an object is pinned where it lies on disk.
+    pub(super) fn was_viewed(&mut self, id: ObjectId, handle: Handle, place: DiskPlace, location: Location) -> Checked {
+        self.met.views += 1;
+        self.viewed.insert((handle.slot, handle.generation), place);
+        let stored = self.stored(place).filter(|it| it.intact && it.record.id == id);
+        let right = self.there.get(&id).map(|it| it.mark);
+        let found = stored.and_then(|it| it.mark);
+        ensure!(
+            found.is_some() && found == right,
+            "wrong bytes on disk: {id:?} has {found:?} at {place:?}, not {right:?}"
+        );
+        let told = stored.map(|Stored { record, .. }| Location {
+            segment: 0,
+            format: record.format,
+            metadata_bytes: record.metadata_bytes,
+            offset: place.offset + data_start(record.data_bytes),
+            data_bytes: record.data_bytes,
+        });
+        ensure!(told == Some(location), "{id:?} is told to lie at {location:?}, not at {told:?}");
+        Ok(())
+    }
+
     /// An object can be seen: what came back is what it was, and anything else is new.
-    pub(super) fn published(&mut self, record: &Record) {
+    pub(super) fn published(&mut self, slot: u32, record: &Record) {
+        let was_viewed = self.viewed.remove(&(slot, record.generation)).is_some();
+        self.met.restores_of_viewed += u64::from(was_viewed);
         if let Some((_, mark)) = self.arriving.take_if(|(extent, _)| *extent == record.extent) {
             let is_right = self.there.get(&record.id).map(|it| it.mark) == mark;
             if !is_right {
@@ -211,7 +246,15 @@ impl Disk {
     }
 
     /// Whoever deletes these in this request does so, if they are nowhere but on disk.
-    pub(super) fn deleted(&mut self, ids: &[ObjectId], by: (ClientId, u64), before: &BTreeMap<ObjectId, Mark>) {
+    pub(super) fn deleted(
+        &mut self,
+        ids: &[ObjectId],
+        by: (ClientId, u64),
+        before: &BTreeMap<ObjectId, Mark>,
+        claimed: &BTreeSet<(u32, u64)>,
+    ) {
+        let viewed = self.viewed.iter().filter(|(handle, _)| claimed.contains(handle));
+        let viewed: BTreeSet<ObjectId> = viewed.filter_map(|(_, place)| Some(self.stored(*place)?.record.id)).collect();
         for id in ids {
             // What was made anew since is another one.
             if self.there.get(id).is_some_and(|it| before.get(id) == Some(&it.mark)) {
@@ -219,6 +262,7 @@ impl Disk {
                 let writes = self.writing.iter().any(|it| it.batch.records.iter().any(|(record, _)| record.id == *id));
                 self.met.deletes_under_way += u64::from(reads || writes);
                 self.met.deletes_on_disk += 1;
+                self.met.deletes_viewed += u64::from(viewed.contains(id));
                 self.gone(*id, Some(by));
             }
         }
@@ -230,8 +274,8 @@ impl Disk {
         self.limbo.retain(|_, whose| *whose != Some(by) || !is_durable);
     }
 
-    /// The core asks for something.
-    pub(super) fn asked(&mut self, effect: &Effect) -> Checked {
+    /// The core asks for something; these are claimed by anybody.
+    pub(super) fn asked(&mut self, effect: &Effect, claimed: &BTreeSet<(u32, u64)>) -> Checked {
         match effect {
             Effect::Write(batch) => {
                 let mark = |source: &Source| match source {
@@ -248,13 +292,15 @@ impl Disk {
             }
             Effect::Restore(restore) => {
                 ensure!(self.files.contains_key(&restore.place.file), "{restore:?} reads what was removed");
-                self.memory_given(restore.into);
+                restore.into.into_iter().for_each(|into| self.memory_given(into));
                 self.reading.push(*restore);
             }
             Effect::RemoveFile(file) => {
                 let used = self.reading.iter().any(|it| it.place.file == *file)
                     || self.writing.iter().any(|it| it.batch.file == *file || reads(&it.batch, *file));
                 ensure!(!used, "{file:?} is removed while somebody reads or writes there");
+                let viewed = self.viewed.iter().find(|(handle, at)| at.file == *file && claimed.contains(handle));
+                ensure!(viewed.is_none(), "{file:?} is removed while something is viewed there: {viewed:?}");
                 ensure!(self.files.remove(file).is_some(), "{file:?} is removed and isn't there");
                 self.met.files_removed += 1;
                 if self.wrong == Some(Wrong::RemovesAnother) {
@@ -273,12 +319,6 @@ impl Disk {
         !self.writing.is_empty() || !self.reading.is_empty()
     }
 
-    /// There is less room than memory may hold.
-    pub(super) fn is_full(&self) -> bool {
-        let taken = self.files.values().map(|file| file.bytes).sum::<u64>();
-        taken + CAPACITY_BYTES > self.config.max_bytes
-    }
-
     /// Memory that the disk writes to, or reads from.
     pub(super) fn extents(&self) -> impl Iterator<Item = Extent> {
         let sources = self.writing.iter().flat_map(|it| &it.batch.records);
@@ -286,7 +326,7 @@ impl Disk {
             Source::Memory(extent) => Some(*extent),
             Source::Disk(_) | Source::Nothing => None,
         });
-        sources.chain(self.reading.iter().map(|it| it.into))
+        sources.chain(self.reading.iter().filter_map(|it| it.into))
     }
 
     /// Something that is under way is done, or fails; what the core is told.
@@ -390,20 +430,31 @@ impl Disk {
         }
         let stored = self.stored(restore.place).filter(|it| it.record == restore.record);
         let Some(stored) = stored.filter(|it| it.intact) else {
-            if self.wrong == Some(Wrong::ReadsAnything) {
+            let is_lied_about = match self.wrong {
+                Some(Wrong::ReadsAnything) => true,
+                Some(Wrong::ChecksNothing) => restore.into.is_none(),
+                _ => false,
+            };
+            if is_lied_about {
                 return self.arrives(restore, None);
             }
             self.met.losses += 1;
-            self.note_lost(restore.record.id, restore.place);
+            // Another read of it that comes into memory will find that out.
+            let comes_back = |it: &Restore| it.into.is_some() && it.place == restore.place;
+            if restore.into.is_some() || !self.reading.iter().any(comes_back) {
+                self.note_lost(restore.record.id, restore.place);
+            }
             return told(ReadOutcome::Lost);
         };
-        self.met.restores += 1;
+        self.met.restores += u64::from(restore.into.is_some());
         self.arrives(restore, stored.mark)
     }
 
     fn arrives(&mut self, restore: Restore, mark: Option<Mark>) -> Event {
-        self.memory.insert(restore.into.offset, (restore.into.bytes, mark.unwrap_or(0)));
-        self.arriving = Some((restore.into, mark));
+        if let Some(into) = restore.into {
+            self.memory.insert(into.offset, (into.bytes, mark.unwrap_or(0)));
+            self.arriving = Some((into, mark));
+        }
         Event::Restored { restore: restore.number, outcome: ReadOutcome::Read }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Liar {
     pub(super) one_dies: bool,
     /// Leases that children of forks use, and that never let anything go.
     pub(super) leases: BTreeSet<ClientId>,
-    /// Unsealed objects that were leased, and are to be freed though nobody ever saw them.
+    /// Unsealed objects that were leased, or viewed on disk, and are to be freed though nobody sees them in memory.
     reserved: BTreeSet<SlotNumber>,
     /// Pins that were answered and not heard of yet: nobody can have let them go.
     pub(super) unheard: BTreeSet<Unheard>,
@@ -75,6 +75,8 @@ pub(super) enum Broken {
     LosesEntries,
     /// Nobody rings for what somebody waits for.
     ExpectsNothing,
+    /// Scans pass over claims on what is viewed on disk.
+    MissesViews,
     /// Clients write into a slot without a second look at it.
     LooksOnce,
 }
@@ -272,6 +274,8 @@ impl Residence for Liar {
         if let Some(disk) = &mut self.disk {
             grants.iter().for_each(|grant| disk.memory_given(grant.extent));
         }
+        // A view of what was there before may have told of such a slot.
+        grants.iter().for_each(|grant| _ = self.reserved.remove(&grant.slot));
         self.pages.grant(client, grants);
     }
 
@@ -317,7 +321,11 @@ impl Residence for Liar {
         self.truth.published(slot, record);
         self.let_go.insert((slot.0, record.generation));
         if let Some(disk) = &mut self.disk {
-            disk.published(record);
+            let is_viewed = disk.viewed.contains_key(&(slot.0, record.generation));
+            if is_viewed && self.pages.is_claimed(slot) {
+                self.crimes.push(format!("{slot:?} came back while it was viewed"));
+            }
+            disk.published(slot.0, record);
         }
         if self.index.insert(slot, Shown { record: *record, visible: true, doomed: false }).is_some() {
             self.crimes.push(format!("{slot:?} was published over another object"));
@@ -342,9 +350,22 @@ impl Residence for Liar {
         cleared
     }
 
+    fn holds(&mut self, client: ClientId, pin: Pin) -> bool {
+        self.pages.holds(client, pin)
+    }
+
     fn pinned(&mut self, into: &mut SlotSet) {
         self.may_die();
         self.pages.pinned(into);
+        if self.broken == Some(Broken::MissesViews) {
+            let (viewed, all) = (self.disk.as_ref().map(|disk| &disk.viewed), into.clone());
+            let is_viewed = |slot: &SlotNumber| {
+                let mut claims = self.pages.claims().filter(|(_, _, handle)| handle.slot == slot.0);
+                claims.any(|(.., it)| viewed.is_some_and(|viewed| viewed.contains_key(&(it.slot, it.generation))))
+            };
+            into.clear();
+            all.members().iter().filter(|slot| !is_viewed(slot)).for_each(|slot| _ = into.insert(*slot));
+        }
         if let Some(slot) = self.imagined() {
             into.insert(slot);
         }

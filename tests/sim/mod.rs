@@ -44,6 +44,7 @@ fn the_simulator_notices_every_fault() {
         (Fault::Memory(Broken::ReadsBeforeLooking), "with an entry on its ring"),
         (Fault::Memory(Broken::LosesEntries), "a put was lost"),
         (Fault::Memory(Broken::ExpectsNothing), "nobody rang"),
+        (Fault::Memory(Broken::MissesViews), "asked for a file"),
         (Fault::Disk(Wrong::TellsEarly), "wrong bytes|came back with|was lost"),
         (Fault::Disk(Wrong::LosesTombstones), "came back with"),
         (Fault::Disk(Wrong::ReadsAnything), "wrong bytes"),
@@ -70,6 +71,26 @@ fn the_simulator_notices_every_fault() {
             expected.split('|').any(|part| found.0.contains(part))
         });
         assert!(is_noticed, "{fault:?} went unnoticed; instead: {:#?}", others.first());
+    }
+}
+
+/// They come up in the runs in which memory is short, each consequence in some of them.
+#[test]
+fn the_simulator_notices_faults_of_views() {
+    let faults: [(Fault, &[&str]); 2] = [
+        (
+            Fault::Memory(Broken::MissesViews),
+            &["is removed while something is viewed there", "came back while it was viewed"],
+        ),
+        (Fault::Disk(Wrong::ChecksNothing), &["wrong bytes on disk"]),
+    ];
+    for (fault, consequences) in faults {
+        let mut unseen = consequences.to_vec();
+        let mut found = (4..200).step_by(5).filter_map(|seed| run(seed, EVENTS, fault).err());
+        while !unseen.is_empty() {
+            let Some(found) = found.next() else { panic!("{fault:?} never came to this: {unseen:?}") };
+            unseen.retain(|consequence| !found.0.contains(consequence));
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plasmad_core::disk::FileNumber;
 use plasmad_core::effect::Got;
 use plasmad_core::{
     ClientId, Config, Effect, Event, Nanos, Refusal, Reply, RequestTag, Residence, Store, Upkeep, Verb, WhenFull,
 };
 use plasmad_wire::limits::FOREVER;
-use plasmad_wire::{Extent, Handle, ObjectId, Pin, Role};
+use plasmad_wire::{Extent, Handle, Location, ObjectId, Pin, Role};
 
 use super::disk::{Disk, Met, Wrong};
 use super::liar::{Broken, Liar, unheard};
@@ -84,7 +85,16 @@ pub(super) struct Simulator {
     /// Creates among them in the order they came, and what was served before the first.
     line: Line,
     /// What gets and waits among them need: how many of which.
-    needs: BTreeMap<(ClientId, u64), (usize, Vec<ObjectId>)>,
+    pub(super) needs: BTreeMap<(ClientId, u64), (usize, Vec<ObjectId>)>,
+    /// Who was told that something is pinned on disk, and didn't ask for its file: the pin, the file, where in it.
+    pub(super) heard_of: Vec<(ClientId, Pin, FileNumber, Location)>,
+    /// Who takes all of memory just now, in runs in which somebody does.
+    pub(super) hoarder: Option<ClientId>,
+    pub(super) has_hoarders: bool,
+    /// The largest hole in memory, when somebody last asked.
+    pub(super) hole_bytes: u64,
+    /// What is to be answered to those who ask for a file.
+    pub(super) viewing: BTreeMap<(ClientId, u64), Reply>,
     /// What the last abort gives up when it succeeds.
     aborting: Vec<Handle>,
     pub(super) now: Nanos,
@@ -132,6 +142,11 @@ impl Simulator {
             forking: BTreeMap::new(),
             forks: 0,
             needs: BTreeMap::new(),
+            heard_of: Vec::new(),
+            hoarder: None,
+            hole_bytes: 0,
+            has_hoarders: has_disk && seed % 5 == 4,
+            viewing: BTreeMap::new(),
             aborting: Vec::new(),
             now: 0,
             count: 0,
@@ -146,6 +161,9 @@ impl Simulator {
             self.clients_push()?;
             self.surprise()?;
             self.disk_works()?;
+            self.clients_view()?;
+            self.somebody_hoards()?;
+            self.somebody_reads()?;
             let step = self.workload.step(self.store.next_deadline());
             if matches!(&step.event, Event::Asked { client, .. } | Event::Cancelled { client, .. } if self.liar.dead.contains(client))
             {
@@ -284,6 +302,11 @@ impl Simulator {
         seen.leases_outlived += u64::from(self.inherited.values().any(|(from, _)| *from == client));
         seen.deaths_with_waits += u64::from(self.open.keys().any(|(whose, _)| *whose == client));
         seen.deaths_with_unsealed += u64::from(self.liar.truth.owned.values().any(|owned| owned.client == client));
+    }
+
+    /// Events so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
 
     pub(super) fn happens(&mut self, mut event: Event) -> Checked {
@@ -429,6 +452,9 @@ impl Simulator {
             Effect::Write(_) | Effect::Restore(_) | Effect::RemoveFile(_) => return Ok(()),
         };
         self.needs.remove(&(client, tag.number));
+        if let Some(expected) = self.viewing.remove(&(client, tag.number)) {
+            ensure!(reply == expected, "{client:?} asked for a file: {reply:?}, and not {expected:?}");
+        }
         let known = self.open.remove(&(client, tag.number)).is_some();
         ensure!(known, "{client:?} has an answer too many, to {}: {reply:?}", tag.number);
         self.turmoil.seen.creates_that_passed += u64::from(self.line.is_answered((client, tag.number), &reply)?);
@@ -445,6 +471,7 @@ impl Simulator {
                 let knows = matches!(event, Event::Asked { verb: Verb::Subscribe { existing: true, .. }, .. });
                 self.listeners.join(client, knows);
             }
+            Reply::Stats(stats) => self.hole_bytes = stats.largest_hole_bytes,
             Reply::Leased { lease, objects } if objects > 0 => self.note_lease(client, lease),
             Reply::Refused(Refusal::Limit { what: "objects of one lease", .. }) => {
                 self.turmoil.seen.forks_refused += 1;
@@ -528,6 +555,7 @@ impl Simulator {
     /// With all clients dead and everything deleted, the arena is one hole.
     fn everybody_leaves(&mut self) -> Checked {
         self.workload.farewell().into_iter().try_for_each(|event| self.happens(event))?;
+        self.hoarder.take().map_or(Ok(()), |client| self.happens(Event::ClientGone { client }))?;
         let leases: Vec<ClientId> = self.inherited.keys().copied().collect();
         leases.into_iter().try_for_each(|client| self.happens(Event::ClientGone { client }))?;
         ensure!(self.liar.pages.claims().count() == 0, "claims are left");

@@ -203,5 +203,8 @@ impl Turmoil {
 }
 
 fn pinned(objects: &[Got]) -> impl Iterator<Item = Pin> {
-    objects.iter().filter_map(|got| if let Got::Pinned(pin, _) = got { Some(*pin) } else { None })
+    objects.iter().filter_map(|got| match got {
+        Got::Pinned(pin, _) | Got::OnDisk(pin, ..) => Some(*pin),
+        Got::Not(_) => None,
+    })
 }

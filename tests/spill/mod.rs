@@ -1,10 +1,12 @@
 //! Spilling by the real daemon: more objects than memory, what is left when it dies, what goes wrong with a disk.
 
+mod deletes;
 mod devices;
 mod folders;
 mod more_than_memory;
 mod restarts;
 mod trouble;
+mod views;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

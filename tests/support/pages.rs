@@ -302,6 +302,11 @@ impl Residence for Pages {
         word.is_some_and(|word| word.take_if(|claim| *claim == pin.handle).is_some())
     }
 
+    fn holds(&mut self, client: ClientId, pin: Pin) -> bool {
+        let word = self.claims.get(&client).and_then(|page| page.get(pin.word as usize));
+        word.is_some_and(|claim| *claim == Some(pin.handle))
+    }
+
     fn pinned(&mut self, into: &mut SlotSet) {
         for (_, _, handle) in self.claims() {
             if let Some(slot) = self.claimed_slot(handle) {

@@ -194,7 +194,7 @@ impl Workload {
                 }
                 Reply::Created(made) => known.unsealed.extend(made.iter().map(|(handle, _)| *handle)),
                 Reply::Got { objects, .. } => known.pins.extend(objects.iter().filter_map(|it| match it {
-                    Got::Pinned(pin, _) => Some(*pin),
+                    Got::Pinned(pin, _) | Got::OnDisk(pin, ..) => Some(*pin),
                     Got::Not(_) => None,
                 })),
                 _ => {}

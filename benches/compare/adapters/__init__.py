@@ -28,6 +28,10 @@ class Adapter(ABC):
     def start(self, directory: Path, memory_bytes: int) -> str:
         """Starts the store, connects to it, and returns the address at which another process reaches it."""
 
+    def start_spilling(self, directory: Path, memory_bytes: int) -> str:
+        """The same for a store that is to hold more than its memory, with the rest on a disk: that of the directory."""
+        raise Unsupported("it holds no more than its memory")
+
     @abstractmethod
     def connect(self, address: str) -> None:
         """Connects to a store that another process started."""

@@ -21,9 +21,16 @@ from . import Adapter, Daemon  # noqa: E402
 
 class Plasma(Adapter):
     def start(self, directory: Path, memory_bytes: int) -> str:
+        return self._start(directory, memory_bytes)
+
+    def start_spilling(self, directory: Path, memory_bytes: int) -> str:
+        # The only place it can spill to, as it was built: a hash table in its own process.
+        return self._start(directory, memory_bytes, "-e", "hashtable://test")
+
+    def _start(self, directory: Path, memory_bytes: int, *more: str) -> str:
         socket = str(directory / "socket")
         program = Path(pyarrow.__file__).parent / "plasma-store-server"
-        self.daemon = Daemon([str(program), "-m", str(memory_bytes), "-s", socket], directory)
+        self.daemon = Daemon([str(program), "-m", str(memory_bytes), "-s", socket, *more], directory)
         self.client = self.daemon.wait_for(lambda: plasma.connect(socket, num_retries=1))
         return socket
 

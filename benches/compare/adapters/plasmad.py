@@ -14,6 +14,10 @@ class Plasmad(Adapter):
         self.connect(self.server.socket)
         return self.server.socket
 
+    def start_spilling(self, directory: Path, memory_bytes: int) -> str:
+        # As it comes: to a private folder in the user's home, which is the directory here.
+        return self.start(directory, memory_bytes)
+
     def connect(self, address: str) -> None:
         self.store = plasmad.connect(address)
 

@@ -38,6 +38,10 @@ class Ray(Adapter):
         )
         return context.address_info["address"]
 
+    def start_spilling(self, directory: Path, memory_bytes: int) -> str:
+        # As it comes: to the folder of its session.
+        return self.start(directory, memory_bytes)
+
     def connect(self, address: str) -> None:
         ray.init(address=address, log_to_driver=False, _node_ip_address="127.0.0.1")
 

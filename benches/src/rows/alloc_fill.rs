@@ -16,18 +16,14 @@ pub(crate) fn measure(bench: &mut Bench<'_>, _: &[&str]) -> Result<Vec<Row>> {
         bench.round("alloc_fill", seed, SEEDS)?;
         let outcome = work.time(EXCHANGES, || fill::run(seed as u64, ARENA_BYTES, EXCHANGES));
         assert!(outcome.whole_again, "deleting all must leave one hole of the arena's size");
-        filled.push(share(outcome.churned));
-        whole.push(share(1.0));
+        filled.push(Slice::of(outcome.churned));
+        whole.push(Slice::of(1.0));
     }
     let row = Row::new("alloc_fill", Unit::Share, &filled)
         .reference("the whole arena", &whole)
         .bar(Bar::ratio_min(0.87))
         .note(format!("{EXCHANGES} exchanges of {:.2} us a seed", 1e6 * work.seconds_each()));
     Ok(vec![row])
-}
-
-fn share(part: f64) -> Slice {
-    Slice { operations: 1, seconds: part, samples: vec![part] }
 }
 
 const SEEDS: usize = 10;

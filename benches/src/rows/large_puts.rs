@@ -94,8 +94,10 @@ pub(super) fn best(unit: Unit, loops: &[(Way, Vec<Slice>)]) -> (&[Slice], String
 }
 
 /// Bytes that aren't all the same, so that every page of theirs is present.
-pub(super) fn source(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|at| (at / 64) as u8).collect()
+pub(crate) fn source(bytes: usize) -> Vec<u8> {
+    let mut source = vec![0; bytes];
+    source.chunks_mut(64).enumerate().for_each(|(at, some)| some.fill(at as u8));
+    source
 }
 
 struct Puts {

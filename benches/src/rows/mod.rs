@@ -11,6 +11,10 @@
 //! | `first_touch` | the same in memory the client touches for the first time, huge pages or small ones |
 //! | `overtaking` | the same in memory that isn't there yet |
 //! | `copy_sweep` | our copy beside `memcpy`, over all sizes |
+//! | `spilling` | objects to disk and back beside the best loop over a file |
+//! | `zipf` | gets from twice as much as memory holds |
+//! | [`beside_spilling`] | gets and small puts while another client's objects are spilled |
+//! | `delete_spilled` | what the disk keeps of objects that were deleted there |
 //! | `start` | from start to service |
 //! | [`client_death`] | from a client's death to having back what it held |
 //! | [`neighbours`] | a good client beside a crowd that misbehaves |
@@ -18,9 +22,11 @@
 //! | `canary` | nothing: its bar is always missed |
 
 mod alloc_fill;
+pub(crate) mod beside_spilling;
 mod canary;
 pub(crate) mod client_death;
 mod copy_sweep;
+mod delete_spilled;
 mod first_touch;
 pub(crate) mod hand_over;
 mod hot_gets;
@@ -29,8 +35,12 @@ pub(crate) mod neighbours;
 mod overtaking;
 mod round_trips;
 mod small_puts;
+mod spilling;
 mod start;
 pub(crate) mod two_readers;
+mod zipf;
+
+pub(crate) use large_puts::source;
 
 use plasmad_client::{CreateOptions, ObjectId, Store};
 
@@ -105,6 +115,25 @@ pub(crate) const GROUPS: &[Group] = &[
         measure: copy_sweep::measure,
         memory_bytes: copy_sweep::MEMORY_BYTES,
         own_daemon: false,
+    },
+    Group {
+        rows: &["spill", "restore", "restore_random", "spill_cached", "spill_64k", "restore_64k", "restore_64k_random"],
+        measure: spilling::measure,
+        memory_bytes: spilling::MEMORY_BYTES,
+        own_daemon: true,
+    },
+    Group { rows: &["zipf_2x"], measure: zipf::measure, memory_bytes: zipf::MEMORY_BYTES, own_daemon: true },
+    Group {
+        rows: &["gets_while_spilling", "puts_while_spilling"],
+        measure: beside_spilling::measure,
+        memory_bytes: beside_spilling::MEMORY_BYTES,
+        own_daemon: true,
+    },
+    Group {
+        rows: &["delete_spilled"],
+        measure: delete_spilled::measure,
+        memory_bytes: delete_spilled::MEMORY_BYTES,
+        own_daemon: true,
     },
     Group { rows: &["start_16g"], measure: start::measure, memory_bytes: 2 << 30, own_daemon: true },
     Group { rows: &["client_death"], measure: client_death::measure, memory_bytes: 512 << 20, own_daemon: true },

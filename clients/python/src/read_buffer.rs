@@ -17,7 +17,8 @@ use crate::object_id::ObjectId;
 
 /// The bytes of a sealed object, without a copy: pass it to `memoryview`, `numpy.frombuffer` or `pyarrow.py_buffer`.
 ///
-/// The object stays in memory until this and everything made from it is gone, or until `close()`.
+/// The object stays where it is, in memory or mapped from disk, until this and everything made from it is gone, or until
+/// `close()`.
 #[pyclass(frozen, module = "plasmad")]
 pub(crate) struct ReadBuffer {
     id: client::ObjectId,

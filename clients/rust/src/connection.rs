@@ -23,6 +23,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use plasmad_shm::fork::process_token;
 use plasmad_wire::frame::NO_REPLY;
 use plasmad_wire::request::{Abort, Cancel, Release};
+use plasmad_wire::response::GotObject;
 use plasmad_wire::value::{GetStatus, Handle, Pin};
 use plasmad_wire::{ErrorBody, ErrorCode, Request, Response};
 
@@ -379,17 +380,22 @@ impl Connection {
     fn undo(&self, on_stop: OnStop, response: Response) {
         match (on_stop, response) {
             (OnStop::Release, Response::Got(got)) => {
-                let pinned = got.objects.iter().filter(|object| object.status == GetStatus::Pinned);
-                let pins: Vec<Pin> = pinned.map(|object| object.pin).collect();
-                if !pins.is_empty() {
-                    self.tell(&Request::Release(Release { pins }));
-                }
+                self.release(&got.objects);
             }
             (OnStop::Abort, Response::Created(created)) => {
                 let handles: Vec<Handle> = created.objects.iter().map(|object| object.handle).collect();
                 self.tell(&Request::Abort(Abort { handles }));
             }
             (OnStop::Drop | OnStop::Keep | OnStop::Release | OnStop::Abort, _) => (),
+        }
+    }
+
+    /// Gives back the pins of an answer that nobody has use for.
+    pub(crate) fn release(&self, objects: &[GotObject]) {
+        let is_pinned = |object: &&GotObject| matches!(object.status, GetStatus::Pinned | GetStatus::OnDisk);
+        let pins: Vec<Pin> = objects.iter().filter(is_pinned).map(|object| object.pin).collect();
+        if !pins.is_empty() {
+            self.tell(&Request::Release(Release { pins }));
         }
     }
 

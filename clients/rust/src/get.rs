@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use plasmad_wire::request::Get;
+use plasmad_wire::request::{Get, View};
 use plasmad_wire::response::GotObject;
-use plasmad_wire::value::GetStatus;
+use plasmad_wire::value::{GetStatus, Pin};
 use plasmad_wire::{ObjectId, Request};
 
 use crate::buffer::Buffer;
 use crate::connection::OnStop;
 use crate::error::{Error, Pending, Result};
+use crate::pinned::Pinned;
 use crate::session::Session;
 use crate::store::Store;
 use crate::timeout::Timeout;
 use crate::verbs::{answered, check_ids, whole};
 
 impl Store {
-    /// Waits until the object is sealed, and pins it; no byte is copied.
+    /// Waits until the object is sealed, and pins it; no byte is copied. If memory has no room for one that is on disk,
+    /// the buffer is a mapping of the file that it lies in.
     ///
     /// # Errors
     /// [`Error::Timeout`] when the time is up.
@@ -47,7 +49,7 @@ impl Store {
         let (session, objects) = self.get_objects(ids, timeout.into(), false)?;
         let missing = ids.iter().zip(&objects).filter_map(|(id, object)| Some((*id, pending(object.status)?)));
         let missing: Vec<_> = missing.collect();
-        let buffers = buffers(&session, ids, &objects)?.into_iter().flatten().collect();
+        let buffers = self.buffers(&session, ids, &objects)?.into_iter().flatten().collect();
         if missing.is_empty() { Ok(buffers) } else { Err(Error::Timeout { pending: missing }) }
     }
 
@@ -57,7 +59,7 @@ impl Store {
             return Ok(buffers.into_iter().map(Some).collect());
         }
         let (session, objects) = self.get_objects(ids, timeout.into(), true)?;
-        buffers(&session, ids, &objects)
+        self.buffers(&session, ids, &objects)
     }
 
     /// All of them, if none has to be asked for.
@@ -78,25 +80,49 @@ impl Store {
         let objects = whole(&session, answered!(session, response, Got)?.objects, ids.len())?;
         Ok((session, objects))
     }
-}
 
-/// The pins of an answer as buffers that give them back.
-fn buffers(session: &Arc<Session>, ids: &[ObjectId], objects: &[GotObject]) -> Result<Vec<Option<Buffer>>> {
-    let buffer = |(id, object): (&ObjectId, &GotObject)| {
-        if object.status != GetStatus::Pinned {
-            return Ok(None);
+    /// The pins of an answer as buffers that give them back, or none of them.
+    fn buffers(&self, session: &Arc<Session>, ids: &[ObjectId], objects: &[GotObject]) -> Result<Vec<Option<Buffer>>> {
+        let mut buffers = Vec::with_capacity(ids.len());
+        for (at, (id, object)) in ids.iter().zip(objects).enumerate() {
+            match self.pinned(session, object) {
+                Ok(pinned) => buffers.push(pinned.map(|pinned| Buffer::new(session.clone(), *id, pinned))),
+                // The pins before this one go with their buffers.
+                Err(error) => {
+                    session.connection.release(&objects[at..]);
+                    return Err(error);
+                }
+            }
         }
-        match session.adopt(object) {
-            Some(pinned) => Ok(Some(Buffer::new(session.clone(), *id, pinned))),
-            None => Err(session.connection.refuse("the daemon named an object outside its own memory")),
+        Ok(buffers)
+    }
+
+    fn pinned(&self, session: &Session, object: &GotObject) -> Result<Option<Pinned>> {
+        match object.status {
+            GetStatus::Pinned => match session.adopt(object) {
+                Some(pinned) => Ok(Some(pinned)),
+                None => Err(session.connection.refuse("the daemon named an object outside its own memory")),
+            },
+            GetStatus::OnDisk => self.view(session, object.pin).map(Some),
+            GetStatus::Absent | GetStatus::Unsealed | GetStatus::Restoring | GetStatus::Present => Ok(None),
         }
-    };
-    ids.iter().zip(objects).map(buffer).collect()
+    }
+
+    /// Maps an object that is pinned where it lies on disk.
+    fn view(&self, session: &Session, pin: Pin) -> Result<Pinned> {
+        let request = Request::View(View { pin });
+        let (response, file) = session.connection.call_for_descriptor(&request, self.interrupt())?;
+        let location = answered!(session, response, Viewed)?.location;
+        match file {
+            Some(file) => session.adopt_view(pin, location, file),
+            None => Err(session.connection.refuse("the daemon told of a file, and sent none")),
+        }
+    }
 }
 
 fn pending(status: GetStatus) -> Option<Pending> {
     match status {
-        GetStatus::Pinned | GetStatus::Present => None,
+        GetStatus::Pinned | GetStatus::OnDisk | GetStatus::Present => None,
         GetStatus::Absent => Some(Pending::Absent),
         GetStatus::Unsealed => Some(Pending::Unsealed),
         GetStatus::Restoring => Some(Pending::Restoring),

@@ -64,7 +64,7 @@ impl Incoming {
     /// The descriptor that came with an answer just taken.
     pub(crate) fn descriptor_of(&mut self, response: &Response) -> Option<OwnedFd> {
         match response {
-            Response::Leased(Leased { objects: 1.. }) => self.descriptors.pop_front(),
+            Response::Leased(Leased { objects: 1.. }) | Response::Viewed(_) => self.descriptors.pop_front(),
             _ => None,
         }
     }
@@ -99,7 +99,7 @@ impl Incoming {
     }
 }
 
-/// More than there can be answers that bring one: a process forks once at a time.
+/// Answers are taken as they come, and the daemon sends few that bring one before it waits for this client to read.
 const DESCRIPTORS_MAX: usize = 64;
 /// Room for some thousand small answers; grows to the largest frame that came.
 const BYTES_AT_FIRST: usize = 64 * 1024;

@@ -1,11 +1,16 @@
-//! A claim on a sealed object, however it was made.
+//! A claim on a sealed object, however it was made, and wherever the object lies.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
+use plasmad_shm::file_view::FileView;
 use plasmad_shm::index::{Missed, Place};
 use plasmad_wire::request::{Release, Ring};
 use plasmad_wire::response::GotObject;
 use plasmad_wire::value::Pin;
 use plasmad_wire::{Format, Location, ObjectId, Request};
 
+use crate::error::{Error, Result};
 use crate::session::Session;
 
 /// What keeps an object where it is, and where that is.
@@ -13,6 +18,8 @@ use crate::session::Session;
 pub(crate) struct Pinned {
     claim: Claim,
     pub(crate) location: Location,
+    /// It lies in this file, and not in the arena.
+    view: Option<Box<FileView>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +94,7 @@ impl Session {
             offset: place.offset,
             data_bytes: place.data_bytes,
         };
-        Some(Pinned { claim: Claim::Own(cell), location })
+        Some(Pinned { claim: Claim::Own(cell), location, view: None })
     }
 
     /// Wakes the daemon: something happened that it wants to hear of.
@@ -100,7 +107,15 @@ impl Session {
     pub(crate) fn adopt(&self, object: &GotObject) -> Option<Pinned> {
         self.arena.sealed(&object.location)?;
         self.inheritance.add();
-        Some(Pinned { claim: Claim::Asked(object.pin), location: object.location })
+        Some(Pinned { claim: Claim::Asked(object.pin), location: object.location, view: None })
+    }
+
+    /// A pin of an answer on an object on disk, which lies there in this file.
+    pub(crate) fn adopt_view(&self, pin: Pin, location: Location, file: OwnedFd) -> Result<Pinned> {
+        let bytes = location.data_bytes.saturating_add(location.metadata_bytes.into());
+        let view = FileView::new(&file, location.offset, bytes).map_err(unmappable)?;
+        self.inheritance.add();
+        Ok(Pinned { claim: Claim::Asked(pin), location, view: Some(Box::new(view)) })
     }
 
     /// Gives a claim back, waiting for nothing. In a forked child it is the parent's, and stays.
@@ -115,7 +130,15 @@ impl Session {
     }
 
     /// The data and the metadata of what is pinned.
-    pub(crate) fn bytes(&self, pinned: &Pinned) -> (&[u8], &[u8]) {
-        self.arena.sealed(&pinned.location).expect("looked at when it was pinned")
+    pub(crate) fn bytes<'a>(&'a self, pinned: &'a Pinned) -> (&'a [u8], &'a [u8]) {
+        match &pinned.view {
+            Some(view) => view.split_at(pinned.location.data_bytes as usize),
+            None => self.arena.sealed(&pinned.location).expect("looked at when it was pinned"),
+        }
     }
+}
+
+fn unmappable(error: io::Error) -> Error {
+    let limits = "is there a limit on address space, or on mappings (vm.max_map_count)?";
+    Error::not_done(format!("an object can't be mapped where it lies on disk ({error}): {limits}"))
 }

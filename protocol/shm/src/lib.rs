@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`memfd`] | sealed memory files: made by the daemon, checked by clients |
 //! | [`mapping`] | whole files mapped, and the two kinds of object bytes in them |
+//! | [`file_view`] | pieces of files that somebody else keeps |
 //! | `map` | mappings that huge pages fit into |
 //! | [`words`] | a mapped file as bounded atomic words |
 //! | `atomic` | the atomics they are made of |
@@ -13,6 +14,7 @@
 //! | `ordering` | a store and a full fence as one step |
 //! | [`copy`] | the one place that copies payloads |
 //! | [`faults`] | mistakes and slowness that the torture test can compile in |
+//! | [`page_cache`] | how much of a file the page cache holds |
 //! | [`populate`] | making pages present ahead of use, small or huge ones, and giving them back |
 //! | [`fd_passing`] | descriptors over Unix sockets |
 //! | [`fork`] | is this still the process that made it; what is done around each fork |
@@ -26,6 +28,7 @@ mod atomic;
 pub mod copy;
 pub mod faults;
 pub mod fd_passing;
+pub mod file_view;
 pub mod fork;
 pub mod index;
 pub mod life;
@@ -36,6 +39,7 @@ mod ordering;
 #[cfg(loom)]
 mod orders;
 pub mod page;
+pub mod page_cache;
 pub mod peer;
 pub mod populate;
 #[cfg(not(loom))]

@@ -114,7 +114,7 @@ message! {
 }
 
 message! {
-    /// Waits until all objects are sealed and in memory, then pins them all; pins nothing before that.
+    /// Waits until all objects are sealed and can be read, in memory or on disk, then pins them all; pins nothing before that.
     pub struct Get {
         /// How long to wait, in nanoseconds; 0 doesn't.
         pub timeout_ns: u64,
@@ -122,6 +122,14 @@ message! {
         pub partial: bool,
         /// In the order of the answer; repeats are pinned again.
         pub ids: Vec<ObjectId>,
+    }
+}
+
+message! {
+    /// Asks for the file of an object that is pinned on disk.
+    pub struct View {
+        /// As `Get` told it.
+        pub pin: Pin,
     }
 }
 
@@ -300,4 +308,6 @@ requests! {
     Grant = 20,
     /// See [`Lease`].
     Lease = 21,
+    /// See [`View`].
+    View = 22,
 }

@@ -92,13 +92,13 @@ message! {
 }
 
 message! {
-    /// One object of a `Get`. Pin and location mean something only when pinned; else they are zero.
+    /// One object of a `Get`. Pin and location mean something only when pinned, in memory or on disk; else they are zero.
     pub struct GotObject {
         /// What was found.
         pub status: GetStatus,
         /// The claim, for `Release`.
         pub pin: Pin,
-        /// Where the bytes are.
+        /// Where the bytes are: in the arena, or in a spill file, which is segment 0 then.
         pub location: Location,
     }
 }
@@ -219,6 +219,14 @@ message! {
     }
 }
 
+message! {
+    /// Answers `View`. With it comes a read-only descriptor of a spill file.
+    pub struct Viewed {
+        /// Where in the file the bytes are; segment 0.
+        pub location: Location,
+    }
+}
+
 macro_rules! responses {
     ($($(#[$doc:meta])* $variant:ident($body:ident): $($kind:literal)|+;)*) => {
         /// An answer of any kind. The kind on the wire is the request's with the high bit set.
@@ -281,4 +289,6 @@ responses! {
     Changes(Changes): 18;
     /// See [`Leased`].
     Leased(Leased): 21;
+    /// See [`Viewed`].
+    Viewed(Viewed): 22;
 }

@@ -230,5 +230,7 @@ code! {
         Restoring = 3,
         /// There, but not pinned, because something else was missing when the time was up.
         Present = 4,
+        /// Sealed, and pinned for the asker where it lies on disk: `View` gives its file.
+        OnDisk = 5,
     }
 }

@@ -1,7 +1,7 @@
 //! Gets (and waits) for objects that aren't there yet.
 //!
 //! Invariant: of a wait's distinct ids, `absent` is the number of those under which nothing is sealed right now, and
-//! `missing` of those that aren't readable, so that are absent or on disk only. A wait stays registered under all its ids
+//! `missing` of those whose bytes aren't at hand, so that are absent or on disk only, and not viewed there. A wait stays registered under all its ids
 //! until it is answered, so the numbers also grow again when one goes.
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ pub struct GetWait {
     pub purpose: Purpose,
     /// How many distinct ids are not those of sealed objects.
     pub absent: usize,
-    /// How many distinct ids aren't readable.
+    /// How many distinct ids' bytes aren't at hand.
     pub missing: usize,
     /// Since when it waits.
     pub since: Nanos,
@@ -85,11 +85,11 @@ pub struct GetWaits {
 pub enum Turned {
     /// It was sealed, and can be read.
     Sealed,
-    /// It went from memory, and for good.
+    /// It was at hand, and went for good.
     Gone,
-    /// It went from memory, and is on disk.
+    /// It was at hand, and is on disk now.
     Spilled,
-    /// It is in memory again.
+    /// It is in memory again, or can be read where it lies on disk.
     Restored,
     /// It was on disk only, and went for good.
     GoneFromDisk,

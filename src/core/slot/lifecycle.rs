@@ -16,11 +16,11 @@
 //!   Free --------> Granted ------> Created      TakeBack: Granted -> Free      Created ----> Doomed
 //!
 //!         Adopt
-//!   Free --------> Spilled         Delete: Spilled -> Free, Restoring -> Doomed
+//!   Free --------> Spilled         Delete: Spilled -> Free, Restoring -> Doomed; DeleteViewed: Spilled -> Doomed
 //! ```
 //!
-//! Invariant: an object has an extent in every state but `Free`, `Spilled`; it can be found by its id in every
-//! state but `Free`, `Granted` and `Doomed`.
+//! Invariant: an object has an extent in every state but `Free`, `Spilled`, and `Doomed` if it was viewed on disk; it can be
+//! found by its id in every state but `Free`, `Granted` and `Doomed`.
 
 use plasmad_wire::ChangeKind;
 
@@ -64,6 +64,8 @@ pub enum Move {
     Abandon,
     /// Somebody deletes it.
     Delete,
+    /// The same, while somebody reads it where it lies on disk.
+    DeleteViewed,
     /// The store drops it to make room.
     Evict,
     /// Nobody pins the deleted object any more.
@@ -98,7 +100,7 @@ impl Move {
     pub fn change(self) -> Option<ChangeKind> {
         match self {
             Move::Seal => Some(ChangeKind::Sealed),
-            Move::Delete => Some(ChangeKind::Deleted),
+            Move::Delete | Move::DeleteViewed => Some(ChangeKind::Deleted),
             Move::Evict => Some(ChangeKind::Evicted),
             Move::SpillDone => Some(ChangeKind::Spilled),
             Move::RestoreDone => Some(ChangeKind::Restored),
@@ -141,6 +143,7 @@ impl State {
             (State::Spilling, Move::Delete) => State::Doomed,
             (State::Spilled, Move::RestoreStart) => State::Restoring,
             (State::Spilled, Move::Delete) => State::Free,
+            (State::Spilled, Move::DeleteViewed) => State::Doomed,
             (State::Restoring, Move::RestoreDone) => State::Sealed,
             (State::Restoring, Move::RestoreFailed) => State::Spilled,
             (State::Restoring, Move::Delete) => State::Doomed,
@@ -184,7 +187,7 @@ mod tests {
         State::Doomed,
     ];
 
-    const MOVES: [Move; 17] = [
+    const MOVES: [Move; 18] = [
         Move::Create,
         Move::Grant,
         Move::Name,
@@ -193,6 +196,7 @@ mod tests {
         Move::Abort,
         Move::Abandon,
         Move::Delete,
+        Move::DeleteViewed,
         Move::Evict,
         Move::LastRelease,
         Move::SpillStart,
@@ -207,7 +211,7 @@ mod tests {
     #[test]
     fn subscribers_hear_what_changes_for_readers() {
         // In the order of `MOVES`; '-' is not spoken of.
-        for (made, expected) in MOVES.into_iter().zip("----S--DE--P--R--".chars()) {
+        for (made, expected) in MOVES.into_iter().zip("----S--DDE--P--R--".chars()) {
             let heard = match made.change() {
                 None => '-',
                 Some(ChangeKind::Sealed) => 'S',
@@ -224,14 +228,14 @@ mod tests {
     fn every_state_meets_every_move() {
         // One row a state, one column a move; '-' is refused, a letter is the state behind it.
         let table = [
-            "CG--------------O", // Free (G: granted, O: adopted)
-            "--CF-------------", // Granted
-            "----SFD----------", // Created
-            "-------DF-P------", // Sealed (P: spilling)
-            "-------D---OS----", // Spilling (O: spilled, on disk only)
-            "-------F-----R---", // Spilled
-            "-------D------SO-", // Restoring
-            "---------F-------", // Doomed
+            "CG---------------O", // Free (G: granted, O: adopted)
+            "--CF--------------", // Granted
+            "----SFD-----------", // Created
+            "-------D-F-P------", // Sealed (P: spilling)
+            "-------D----OS----", // Spilling (O: spilled, on disk only)
+            "-------FD-----R---", // Spilled
+            "-------D-------SO-", // Restoring
+            "----------F-------", // Doomed
         ];
         for (state, row) in STATES.into_iter().zip(table) {
             for (made, expected) in MOVES.into_iter().zip(row.chars()) {

@@ -126,6 +126,12 @@ impl SlotTable {
         claimed.map_or(0, |object| object.extent.bytes)
     }
 
+    /// What a claim on a slot keeps in place of an object that its creator has sealed.
+    pub fn pinned_bytes(&self, slot: SlotNumber) -> u64 {
+        let is_unsealed = self.slots.get(slot.0 as usize).is_some_and(|object| object.state == State::Created);
+        if is_unsealed { 0 } else { self.claimed_bytes(slot) }
+    }
+
     /// What a client's claim on a slot that it was granted keeps in place; anybody else's keeps nothing there.
     pub fn granted_bytes(&self, slot: SlotNumber, client: ClientId) -> u64 {
         let claimed = self.slots.get(slot.0 as usize);

@@ -235,10 +235,17 @@ impl Files {
         Some(number)
     }
 
-    /// Its records couldn't be moved, and don't become better for trying again and again.
+    /// Its records couldn't be moved, and don't become better for trying again and again; or they are read where they are.
     pub fn note_stuck(&mut self, number: FileNumber) {
         if let Some(file) = self.files.get_mut(&number) {
             file.stuck = true;
+        }
+    }
+
+    /// They can be moved now.
+    pub fn note_movable(&mut self, number: FileNumber) {
+        if let Some(file) = self.files.get_mut(&number) {
+            (file.stuck, self.any_worth) = (false, true);
         }
     }
 
@@ -251,6 +258,12 @@ impl Files {
     /// What is wanted at a place.
     pub fn kept_at(&self, place: DiskPlace) -> Option<Kept> {
         self.files.get(&place.file)?.kept.get(&place.offset).map(|(kept, _)| *kept)
+    }
+
+    /// Somebody reads or writes there.
+    #[cfg(debug_assertions)]
+    pub fn is_used(&self, number: FileNumber) -> bool {
+        self.files.get(&number).is_some_and(|file| file.uses > 0)
     }
 
     /// How many there are.

@@ -1,12 +1,12 @@
 //! What the store knows of its disk: files, where each object's record lies, what is being written and read.
 //!
 //! Nothing is decided about objects here; that stands in `store/`: `spill` (which go, and what becomes of a batch), `room`
-//! (who they go for), `restore`, `compact`, `adopt`.
+//! (who they go for), `restore`, `view`, `compact`, `adopt`.
 //!
 //! ```text
 //! object in memory --Draft--> batch in flight --written--> home, and retracted unless it is pinned
-//!        ^                                                   |
-//!        +----------------- restore in flight <--------------+
+//!        ^                                                   |  ^
+//!        +----------------- restore in flight <--------------+  +--> view: pinned where it lies
 //! deleted: its record is dead; a tombstone is written where an older record may lie
 //! ```
 
@@ -55,6 +55,12 @@ pub struct Disk {
     unwritten: BTreeSet<u64>,
     /// Deletes that are answered when their tombstones are written.
     deferred: Vec<Deferred>,
+    /// Objects that are read where they lie on disk, and where that is: somebody pins them there, or a get is about to.
+    pub views: BTreeMap<SlotNumber, DiskPlace>,
+    /// Gets that are answered from disk, as soon as what they lack was looked at there.
+    pub viewing: BTreeSet<u64>,
+    /// What they lack, by where it lies.
+    pub unchecked: BTreeMap<(FileNumber, u64), Handle>,
     /// Objects that gets want in memory, by where they lie.
     pub needed: BTreeMap<(FileNumber, u64), Handle>,
     /// Those of them that nobody waits for, but somebody asked for.
@@ -119,9 +125,11 @@ pub struct Writing {
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     /// For this object.
-    pub slot: SlotNumber,
+    pub object: Handle,
     /// There.
     pub place: DiskPlace,
+    /// It comes into memory, and isn't only looked at.
+    pub into_memory: bool,
 }
 
 /// An object was deleted whose record lies on disk, or may.
@@ -164,6 +172,9 @@ impl Disk {
             tombstones: VecDeque::new(),
             unwritten: BTreeSet::new(),
             deferred: Vec::new(),
+            views: BTreeMap::new(),
+            viewing: BTreeSet::new(),
+            unchecked: BTreeMap::new(),
             needed: BTreeMap::new(),
             asked: HashSet::default(),
             admitted: BTreeSet::new(),
@@ -216,6 +227,15 @@ impl Disk {
     /// A record of this object may lie somewhere though nobody counts on it.
     pub fn doubt(&mut self, slot: SlotNumber) {
         self.doubtful.insert(slot);
+    }
+
+    /// Nobody reads an object where it lies on disk any more.
+    pub fn end_view(&mut self, slot: SlotNumber) {
+        let Some(place) = self.views.remove(&slot) else { return };
+        self.files.end_read(place.file);
+        if let Some(home) = self.home(slot) {
+            self.files.note_movable(home.place.file);
+        }
     }
 
     /// An object is gone for good, unless it comes back from what lies on disk: in that case its tombstone is to be

@@ -201,6 +201,14 @@ impl Store {
         let on_disk = self.slots.count_in(State::Spilled) + self.slots.count_in(State::Restoring);
         assert_eq!(self.disk.homes().count(), on_disk as usize + self.clean.count(), "what is on disk has a record");
         assert_eq!(self.clean_bytes, clean_bytes, "what is on disk and in memory");
+        for (slot, place) in &self.disk.views {
+            let is_there = matches!(self.slots[*slot].state, State::Spilled | State::Doomed);
+            assert!(is_there, "{slot:?} is {:?} and is viewed on disk", self.slots[*slot].state);
+            assert!(
+                self.disk.files.is_used(place.file),
+                "nobody keeps the file of {place:?}, where {slot:?} is viewed"
+            );
+        }
         let written = self.disk.carried().filter_map(|carried| match carried.cargo {
             Cargo::Spilled(slot, _) => Some(self.arena.reserved_bytes(self.slots[slot].extent)),
             Cargo::Moved(..) | Cargo::Tombstone | Cargo::MovedTombstone(_) => None,
@@ -211,7 +219,7 @@ impl Store {
     /// It was deleted while it came back from disk.
     #[cfg(debug_assertions)]
     fn is_being_read(&self, slot: SlotNumber) -> bool {
-        self.disk.reads.values().any(|reading| reading.slot == slot)
+        self.disk.reads.values().any(|reading| reading.into_memory && reading.object.slot == slot.0)
     }
 
     /// The ledgers against what they tell of: unsealed objects stand in their creator's, waits in their asker's.

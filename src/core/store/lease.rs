@@ -67,7 +67,8 @@ impl Store {
         }
         match self.slots[slot].state {
             State::Sealed | State::Spilling | State::Doomed => true,
-            State::Free | State::Granted | State::Created | State::Spilled | State::Restoring => false,
+            State::Spilled => self.is_at_hand(slot),
+            State::Free | State::Granted | State::Created | State::Restoring => false,
         }
     }
 }

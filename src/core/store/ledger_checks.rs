@@ -30,6 +30,9 @@ impl Residence for Unused {
     fn unpin(&mut self, _: ClientId, _: Pin) -> bool {
         false
     }
+    fn holds(&mut self, _: ClientId, _: Pin) -> bool {
+        false
+    }
     fn pinned(&mut self, _: &mut SlotSet) {}
     fn pinned_by(&mut self, _: ClientId, _: &mut SlotSet) {}
     fn reserve(&mut self, _: SlotNumber, _: u64) {}

@@ -54,7 +54,7 @@ impl Store {
         purpose: Purpose,
     ) {
         let each = distinct(&ids);
-        let missing = each.iter().filter(|id| self.slots.find_readable(**id).is_none()).count();
+        let missing = each.iter().filter(|id| self.find_at_hand(**id).is_none()).count();
         let absent = each.iter().filter(|id| !self.is_sealed(**id)).count();
         let deadline = deadline(turn.now, timeout_ns);
         let wait = GetWait { client, tag, ids, purpose, absent, missing, since: turn.now, deadline };
@@ -109,7 +109,7 @@ impl Store {
         }
     }
 
-    /// Pins what can be read; all of it, or nothing when the client's page is full.
+    /// Pins what can be read, in memory or on disk; all of it, or nothing when the client's page is full.
     fn pin_readable<R: Residence>(
         &mut self,
         turn: &mut Turn<'_, R>,
@@ -118,13 +118,17 @@ impl Store {
     ) -> Result<Vec<Got>, Refusal> {
         let mut objects = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(slot) = self.slots.find_readable(*id) else {
+            let Some(slot) = self.find_at_hand(*id) else {
                 objects.push(Got::Not(self.status(*id)));
                 continue;
             };
             let handle = self.slots.handle(slot);
-            match turn.residence.pin(client, slot, handle.generation) {
-                Some(word) => objects.push(Got::Pinned(Pin { word, handle }, self.slots[slot].location())),
+            let viewed = self.disk.views.get(&slot).copied();
+            match turn.residence.pin(client, slot, handle.generation).map(|word| Pin { word, handle }) {
+                Some(pin) => objects.push(match viewed {
+                    Some(place) => Got::OnDisk(pin, place, self.location_in(place, slot)),
+                    None => Got::Pinned(pin, self.slots[slot].location()),
+                }),
                 None => {
                     let pins = objects.iter().filter_map(pin_of);
                     pins.for_each(|pin| assert!(turn.residence.unpin(client, pin), "a pin just made is gone"));
@@ -157,7 +161,7 @@ impl Store {
             }
             released += 1;
             let slot = self.slots.resolve(pin.handle);
-            self.sweep_due |= slot.is_some_and(|slot| self.slots[slot].state == State::Doomed);
+            self.sweep_due |= slot.is_some_and(|slot| matches!(self.slots[slot].state, State::Doomed | State::Spilled));
         }
         self.room_changed |= released > 0;
         if let Some(ledger) = self.clients.ledger(client) {
@@ -183,6 +187,9 @@ impl Store {
 
     /// What is under an id, for somebody who doesn't get it.
     fn status(&self, id: ObjectId) -> GetStatus {
+        if self.find_at_hand(id).is_some() {
+            return GetStatus::Present;
+        }
         match self.slots.find(id).map(|slot| self.slots[slot].state) {
             None | Some(State::Free | State::Granted | State::Doomed) => GetStatus::Absent,
             Some(State::Created) => GetStatus::Unsealed,
@@ -194,7 +201,7 @@ impl Store {
 
 fn pin_of(object: &Got) -> Option<Pin> {
     match object {
-        Got::Pinned(pin, _) => Some(*pin),
+        Got::Pinned(pin, _) | Got::OnDisk(pin, ..) => Some(*pin),
         Got::Not(_) => None,
     }
 }

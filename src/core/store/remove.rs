@@ -28,16 +28,7 @@ impl Store {
         }
         let mut last_tombstone = None;
         for slot in &slots {
-            let (id, state) = (self.slots[*slot].id, self.slots[*slot].state);
-            if state.is_readable() {
-                turn.residence.doom(*slot);
-            }
-            self.no_longer_sealed(*slot);
-            last_tombstone = self.disk.bury(*slot, id, turn.now).or(last_tombstone);
-            self.advance(*slot, Move::Delete);
-            if state.is_readable() {
-                self.doomed.push(*slot);
-            }
+            last_tombstone = self.delete_one(turn, *slot).or(last_tombstone);
         }
         let count = slots.len() as u32;
         self.totals.deletes += u64::from(count);
@@ -48,14 +39,31 @@ impl Store {
         }
     }
 
-    /// Frees the deleted objects nobody pins or writes to disk any more: one scan for all of them.
+    /// An object is out of everybody's sight for good; the number of its tombstone, if it needs one.
+    pub(super) fn delete_one<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber) -> Option<u64> {
+        let (id, state) = (self.slots[slot].id, self.slots[slot].state);
+        let (in_memory, at_hand) = (state.is_readable(), self.is_at_hand(slot));
+        if in_memory {
+            turn.residence.doom(slot);
+        }
+        self.no_longer_sealed(slot);
+        let tombstone = self.disk.bury(slot, id, turn.now);
+        self.advance(slot, if at_hand && !in_memory { Move::DeleteViewed } else { Move::Delete });
+        if at_hand {
+            self.doomed.push(slot);
+        }
+        tombstone
+    }
+
+    /// Frees the deleted objects nobody pins or writes to disk any more, and ends views: one scan for all of them.
     pub(super) fn sweep<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
         self.sweep_due = false;
-        if self.doomed.is_empty() {
+        if self.doomed.is_empty() && self.disk.views.is_empty() {
             return;
         }
         self.pinned.clear();
         turn.residence.pinned(&mut self.pinned);
+        self.end_views();
         let doomed = core::mem::take(&mut self.doomed);
         let stays = |slot: &SlotNumber| self.pinned.contains(*slot) || self.disk.is_busy(*slot);
         let (kept, freed): (Vec<_>, Vec<_>) = doomed.into_iter().partition(stays);
@@ -63,6 +71,7 @@ impl Store {
         for slot in freed {
             self.advance(slot, Move::LastRelease);
             self.free(turn, slot);
+            self.disk.end_view(slot);
         }
     }
 
@@ -127,7 +136,7 @@ impl Store {
         if state == State::Sealed {
             self.delist(slot);
         }
-        self.gets.turned(id, if state.is_readable() { Turned::Gone } else { Turned::GoneFromDisk });
+        self.gets.turned(id, if self.is_at_hand(slot) { Turned::Gone } else { Turned::GoneFromDisk });
     }
 
     pub(super) fn connection_closed<R: Residence>(&mut self, turn: &mut Turn<'_, R>, client: ClientId) {

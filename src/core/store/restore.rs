@@ -5,10 +5,12 @@
 //! From then on what it needs stays in memory as if pinned, until all is there and it pins it, so two gets can't take
 //! each other's objects away again and again. It waits for memory before any create does, and never in their line.
 //!
-//! **No hold and wait.** Held objects belong to nobody: when an admitted get finds no way to room for one more of them, it
-//! is *parked* (unless it is the only one, and all of its objects fit when they are gathered anew): its objects may go, for creates too, and it is looked at again when something changes. After that gets are
-//! admitted one by one, oldest first, until one is served. So of a get and a create that both need what the other takes,
-//! one is served first and then the other.
+//! **No hold and wait.** Held objects belong to nobody: when an admitted get finds no way to room for one more of them, and
+//! others are admitted too, it is *parked*: its objects may go, for creates too, and it is looked at again when something
+//! changes. After that gets are admitted one by one, oldest first, until one is served. So of a get and a create that both
+//! need what the other takes, one is served first and then the other. The only one that is admitted has all of its objects
+//! gathered anew, if they fit then; else it is answered from disk (`view`), as is a get whose objects don't fit beside what
+//! is pinned and unsealed.
 
 use alloc::vec::Vec;
 
@@ -27,7 +29,7 @@ impl Store {
     /// A get doesn't wait; what it wants of the disk comes into memory all the same, if there is room.
     pub(super) fn ask_for(&mut self, ids: &[ObjectId]) {
         for id in ids {
-            let Some(slot) = self.slots.find(*id).filter(|slot| self.slots[*slot].state == State::Spilled) else {
+            let Some(slot) = self.slots.find(*id).filter(|slot| self.is_out_of_reach(*slot)) else {
                 continue;
             };
             self.disk.asked.insert(slot);
@@ -44,9 +46,10 @@ impl Store {
         for _ in 0..PARKED_MAX {
             (self.disk.restores_due, self.disk.is_short) = (false, false);
             self.admit(turn);
+            self.start_checks(turn);
             match self.start_restores(turn) {
                 Some(hopeless) if self.gather(turn, hopeless) => return,
-                Some(hopeless) => self.park(hopeless),
+                Some(hopeless) => self.give_way(hopeless),
                 // Making room reads rings, so somebody may have come to wait for the disk.
                 None if self.disk.restores_due => {}
                 None => return,
@@ -58,13 +61,17 @@ impl Store {
 
     /// A restore is done, or failed.
     pub(super) fn restored<R: Residence>(&mut self, turn: &mut Turn<'_, R>, number: u64, outcome: ReadOutcome) {
-        let Reading { slot, place } = self.disk.reads.remove(&number).expect("a restore that is done was begun");
+        let reading = self.disk.reads.remove(&number).expect("a restore that is done was begun");
+        self.disk.restores_due = true;
+        if !reading.into_memory {
+            return self.checked(turn, &reading, outcome);
+        }
+        let (slot, place) = (SlotNumber(reading.object.slot), reading.place);
         let (extent, id) = (self.slots[slot].extent, self.slots[slot].id);
         let bytes = self.arena.reserved_bytes(extent);
         self.disk.files.end_read(place.file);
         self.disk.reading_bytes -= bytes;
         self.disk.set_idle(slot);
-        self.disk.restores_due = true;
         if self.slots[slot].state == State::Doomed {
             self.advance(slot, Move::LastRelease);
             return self.take_back_extent(extent);
@@ -122,25 +129,32 @@ impl Store {
     /// Admits gets whose objects fit, oldest first.
     fn admit<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
         let waiting = self.gets.waiting_for_disk();
-        let before = self.disk.admitted.len();
+        let before = (self.disk.admitted.len(), self.disk.viewing.len());
         self.disk.admitted.retain(|number| waiting.contains(number));
-        if self.disk.admitted.len() < before {
+        self.disk.viewing.retain(|number| waiting.contains(number));
+        self.sweep_due |= self.disk.viewing.len() < before.1;
+        if self.disk.admitted.len() < before.0 {
             self.disk.parked.clear();
             self.disk.one_by_one = false;
         }
-        let (admitted, parked) = (&self.disk.admitted, &self.disk.parked);
-        let new = waiting.iter().copied().filter(|number| !admitted.contains(number) && !parked.contains(number));
-        let new: Vec<u64> = new.collect();
+        let known = [&self.disk.admitted, &self.disk.viewing, &self.disk.parked];
+        let is_new = |number: &u64| known.iter().all(|gets| !gets.contains(number));
+        let new: Vec<u64> = waiting.iter().copied().filter(is_new).collect();
         if new.is_empty() {
             return;
         }
         self.pinned.clear();
         turn.residence.pinned(&mut self.pinned);
-        let pinned = self.pinned.members().iter().map(|slot| self.slots.claimed_bytes(*slot)).sum::<u64>();
+        let pinned = self.pinned.members().iter().map(|slot| self.slots.pinned_bytes(*slot)).sum::<u64>();
         let held = self.disk.admitted.iter().map(|number| self.bytes_of(*number)).sum::<u64>();
-        let mut budget = self.config.capacity_bytes.saturating_sub(pinned + self.unsealed_bytes + held);
+        let beside_pins = self.config.capacity_bytes.saturating_sub(pinned + self.unsealed_bytes);
+        let mut budget = beside_pins.saturating_sub(held);
         for number in new {
             let bytes = self.bytes_of(number);
+            if bytes > beside_pins {
+                self.answer_from_disk(number);
+                continue;
+            }
             let is_next = !self.disk.one_by_one || self.disk.admitted.is_empty();
             if bytes > budget || !is_next {
                 self.disk.parked.insert(number);
@@ -152,10 +166,10 @@ impl Store {
         }
     }
 
-    /// What a get's objects take that are not pinned already.
+    /// What a get's objects take that are not pinned already, nor viewed on disk.
     fn bytes_of(&self, number: u64) -> u64 {
-        let ids = self.gets.wait(number).map_or_else(Vec::new, |wait| distinct(&wait.ids));
-        let slots = ids.iter().filter_map(|id| self.slots.find(*id)).filter(|slot| !self.pinned.contains(*slot));
+        let slots = self.slots_of(number);
+        let slots = slots.into_iter().filter(|slot| !self.pinned.contains(*slot) && !self.is_viewed(*slot));
         slots
             .map(|slot| self.arena.reserved_bytes(Extent { bytes: self.bytes_in_memory(slot), ..Extent::default() }))
             .sum()
@@ -166,14 +180,18 @@ impl Store {
         self.slots[slot].data_bytes + u64::from(self.slots[slot].metadata_bytes)
     }
 
-    fn need_all(&mut self, number: u64) {
+    /// A get's objects, each once.
+    pub(super) fn slots_of(&self, number: u64) -> Vec<SlotNumber> {
         let ids = self.gets.wait(number).map_or_else(Vec::new, |wait| distinct(&wait.ids));
-        let slots: Vec<SlotNumber> = ids.iter().filter_map(|id| self.slots.find(*id)).collect();
-        slots.into_iter().for_each(|slot| self.need(slot));
+        ids.iter().filter_map(|id| self.slots.find(*id)).collect()
+    }
+
+    fn need_all(&mut self, number: u64) {
+        self.slots_of(number).into_iter().for_each(|slot| self.need(slot));
     }
 
     fn need(&mut self, slot: SlotNumber) {
-        let Some(home) = self.disk.home(slot).filter(|_| self.slots[slot].state == State::Spilled) else { return };
+        let Some(home) = self.disk.home(slot).filter(|_| self.is_out_of_reach(slot)) else { return };
         self.disk.needed.insert((home.place.file, home.place.offset), self.slots.handle(slot));
     }
 
@@ -183,7 +201,7 @@ impl Store {
             let ahead = self.disk.needed.range(self.disk.head..).next();
             let (place, handle) = ahead.or_else(|| self.disk.needed.first_key_value())?;
             let (place, handle) = (*place, *handle);
-            let slot = self.slots.resolve(handle).filter(|slot| self.slots[*slot].state == State::Spilled);
+            let slot = self.slots.resolve(handle).filter(|slot| self.is_out_of_reach(*slot));
             if let Some(slot) = slot.filter(|slot| self.disk.asked.contains(slot) || self.is_admitted(*slot)) {
                 self.disk.head = place;
                 return Some(slot);
@@ -220,10 +238,17 @@ impl Store {
         self.disk.asked.remove(&slot);
         self.slots.restore_into(slot, into);
         self.disk.set_busy(slot);
-        self.disk.files.begin_read(home.place.file);
         self.disk.reading_bytes += self.arena.reserved_bytes(into);
+        self.start_read(turn, slot, Some(into));
+    }
+
+    /// Has an object's record read, and its file kept until that is done.
+    pub(super) fn start_read<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber, into: Option<Extent>) {
+        let home = self.disk.home(slot).expect("what is spilled is on disk");
+        self.disk.files.begin_read(home.place.file);
         let number = self.disk.restore_number();
-        self.disk.reads.insert(number, Reading { slot, place: home.place });
+        let (object, into_memory) = (self.slots.handle(slot), into.is_some());
+        self.disk.reads.insert(number, Reading { object, place: home.place, into_memory });
         let record = self.disk_record(slot, home.sequence);
         turn.effects.push(Effect::Restore(Restore { number, place: home.place, record, into }));
     }
@@ -263,8 +288,8 @@ impl Store {
         if !self.is_admitted(slot) || !self.disk.may_write() {
             return false;
         }
-        let ids = self.gets.wait(number).map_or_else(Vec::new, |wait| distinct(&wait.ids));
-        let mut own: Vec<SlotNumber> = ids.iter().filter_map(|id| self.slots.find(*id)).collect();
+        let mut own = self.slots_of(number);
+        own.retain(|slot| !self.is_viewed(*slot));
         if own.iter().any(|slot| self.slots[*slot].state == State::Restoring) {
             return true;
         }
@@ -286,7 +311,7 @@ impl Store {
             }
             Chosen::Drop(window) if turn.residence.retract(&window).is_ok() => {
                 window.into_iter().for_each(|slot| self.drop_retracted(turn, slot));
-                let spilled = own.into_iter().zip(sizes).filter(|(slot, _)| self.disk.home(*slot).is_some());
+                let spilled = own.into_iter().zip(sizes).filter(|(slot, _)| self.is_out_of_reach(*slot));
                 for (slot, bytes) in spilled.collect::<Vec<_>>() {
                     let Some(into) = self.arena.allocate(bytes) else { return false };
                     self.start_restore(turn, slot, into);
@@ -297,16 +322,22 @@ impl Store {
         }
     }
 
-    /// Whoever needs this object waits until something changes, and so do those that were admitted behind the oldest of
-    /// the others.
-    fn park(&mut self, slot: SlotNumber) {
+    /// There is no room for this object, and no way to it. If one get alone is admitted, and needs it, it is answered from
+    /// disk. Else all but one wait until something changes: the oldest of those that don't need it goes on, or of those
+    /// that do.
+    fn give_way(&mut self, slot: SlotNumber) {
         self.disk.asked.remove(&slot);
         let waits = self.gets.waiting_for(self.slots[slot].id);
-        let (parked, others): (Vec<u64>, Vec<u64>) =
+        let (needing, others): (Vec<u64>, Vec<u64>) =
             self.disk.admitted.iter().partition(|number| waits.contains(number));
-        self.disk.parked.extend(parked);
+        if let ([only], []) = (&needing[..], &others[..]) {
+            self.disk.parked.clear();
+            return self.answer_from_disk(*only);
+        }
+        let stays = others.first().or(needing.first()).copied();
+        self.disk.parked.extend(needing.into_iter().filter(|number| Some(*number) != stays));
         self.disk.one_by_one = true;
-        self.disk.admitted = others.into_iter().take(1).collect();
+        self.disk.admitted = stays.into_iter().collect();
     }
 
     /// The object stays where it was.
@@ -322,17 +353,16 @@ impl Store {
     }
 
     /// An object on disk is gone for good.
-    fn lose<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber) {
+    pub(super) fn lose<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber) {
         let id = self.slots[slot].id;
         self.refuse_gets(turn, id, &Refusal::Lost(id));
-        self.no_longer_sealed(slot);
-        self.disk.bury(slot, id, turn.now);
-        self.advance(slot, Move::Delete);
+        self.delete_one(turn, slot);
+        self.sweep_due |= !self.doomed.is_empty();
         self.totals.lost += 1;
     }
 
     /// Gets that lack nothing but what is on disk, and can't have this.
-    fn refuse_gets<R: Residence>(&mut self, turn: &mut Turn<'_, R>, id: ObjectId, refusal: &Refusal) {
+    pub(super) fn refuse_gets<R: Residence>(&mut self, turn: &mut Turn<'_, R>, id: ObjectId, refusal: &Refusal) {
         let waits = self.gets.waiting_for(id).iter();
         let waits: Vec<u64> = waits.copied().filter(|number| self.gets.waiting_for_disk().contains(number)).collect();
         for number in waits {
@@ -354,7 +384,7 @@ enum Room {
 }
 
 /// How many restores run at a time, and how much memory they take; one may take more.
-const READS_MAX: usize = 16;
+pub(super) const READS_MAX: usize = 16;
 const READING_BYTES_MAX: u64 = 64 << 20;
 /// How often in one event somebody is parked, or looked at anew; the rest has to wait for the next one.
 const PARKED_MAX: usize = 8;

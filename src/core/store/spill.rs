@@ -158,6 +158,9 @@ impl Store {
         self.totals.spills += 1;
         self.totals.spilled_bytes += bytes;
         self.gets.turned(id, Turned::Spilled);
+        if self.is_viewing(slot) {
+            self.want_checked(slot);
+        }
         self.disk.restores_due |= !self.gets.waiting_for_disk().is_empty();
         self.room_changed = true;
         bytes

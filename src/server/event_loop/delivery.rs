@@ -1,9 +1,11 @@
 //! What they hear: effects carried out, answers sent, connections closed.
 
+use std::io;
 use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
 use plasmad_core::arena::PAGE_BYTES;
+use plasmad_core::disk::FileNumber;
 use plasmad_core::{ClientId, Effect, Event, Nanos, Reply};
 use plasmad_shm::populate::HUGE_PAGE_BYTES;
 use plasmad_wire::Response;
@@ -31,6 +33,13 @@ impl Engine {
                         && let Err(error) = self.attach_life(key, lease)
                     {
                         self.answer(key, tag.kind, tag.number, false, refusals::no_lease(&error));
+                        continue;
+                    }
+                    if let Reply::Viewed { file, .. } = reply
+                        && let Err(error) = self.attach_spill_file(key, file)
+                    {
+                        let refusal = refusals::no_view(&self.disk().path(file), &error);
+                        self.answer(key, tag.kind, tag.number, false, refusal);
                         continue;
                     }
                     let stats = |snapshot: &_| self.stats(snapshot);
@@ -61,6 +70,15 @@ impl Engine {
     /// Where the core asks for something of a disk, it was given one.
     fn disk(&self) -> &Disk {
         self.disk.as_ref().expect("the core knows whether there is a disk")
+    }
+
+    /// The next answer on a connection brings a spill file, to be read.
+    fn attach_spill_file(&mut self, key: usize, file: FileNumber) -> io::Result<()> {
+        let descriptor = self.disk().open_read_only(file)?;
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.outbox.attach(descriptor);
+        }
+        Ok(())
     }
 
     pub(super) fn stats(&self, snapshot: &plasmad_core::stats::Snapshot) -> Vec<u8> {

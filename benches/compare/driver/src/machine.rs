@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Command as Program, Stdio};
 use std::sync::{Arc, Barrier};
 
@@ -17,20 +18,23 @@ use crate::clock::{self, batches};
 use crate::plasmad::{ASLEEP_NS, START_NS, WARM_UP_CALLS};
 use crate::protocol::{Answer, Command, Failure, Row};
 use crate::source::Source;
-use crate::{Side, measure};
+use crate::{Side, disk, measure};
 
 #[derive(Default)]
 pub(crate) struct Machine {
     source: Source,
+    /// On the disk that stores spill to.
+    directory: PathBuf,
 }
 
-type Ways = BTreeMap<String, Vec<f64>>;
+pub(crate) type Ways = BTreeMap<String, Vec<f64>>;
 type Measure = fn(&Source, &Row) -> Result<Ways, Failure>;
 
 impl Side for Machine {
     fn obey(&mut self, command: Command) -> Result<Answer, Failure> {
         match command {
-            Command::Start { .. } => {
+            Command::Start { directory, .. } => {
+                self.directory = directory.into();
                 Ok(Answer::Version { version: format!("Rust driver {}", env!("CARGO_PKG_VERSION")) })
             }
             Command::Measure { row } => {
@@ -42,7 +46,14 @@ impl Side for Machine {
                     ("round_trip", round_trip),
                 ];
                 self.source.grow(row.bytes);
-                Ok(Answer::Ways { ways: measure(&row, ROWS)?(&self.source, &row)? })
+                let ways = match row.verb.as_str() {
+                    "spill" | "restore" => disk::loops(&self.directory, &self.source, &row)?,
+                    "zipf" => {
+                        return Err(Failure::Unsupported("without a store nothing chooses what stays".to_owned()));
+                    }
+                    _ => measure(&row, ROWS)?(&self.source, &row)?,
+                };
+                Ok(Answer::Ways { ways })
             }
             other => Err(Failure::Failed(format!("the machine doesn't know {other:?}"))),
         }
@@ -218,7 +229,7 @@ pub(crate) fn echo() {
 }
 
 /// Shared memory that is present.
-fn memory(bytes: usize) -> Result<Arc<WriteMapping>, Failure> {
+pub(crate) fn memory(bytes: usize) -> Result<Arc<WriteMapping>, Failure> {
     let fd = memfd::create("plasmad-compare", bytes as u64)?;
     populate::populate(&fd, 0, bytes as u64)?;
     map(&fd, bytes)
@@ -228,7 +239,7 @@ fn map(fd: &OwnedFd, bytes: usize) -> Result<Arc<WriteMapping>, Failure> {
     Ok(Arc::new(WriteMapping::new(fd, bytes as u64)?))
 }
 
-fn whole(mapping: &Arc<WriteMapping>, bytes: usize) -> UnsealedBytes {
+pub(crate) fn whole(mapping: &Arc<WriteMapping>, bytes: usize) -> UnsealedBytes {
     UnsealedBytes::new(mapping.clone(), 0, bytes as u64).expect("inside")
 }
 

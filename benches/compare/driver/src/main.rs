@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod disk;
 mod machine;
 mod partner;
 mod plasmad;

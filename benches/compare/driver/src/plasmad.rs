@@ -20,6 +20,8 @@ struct Running {
     source: Source,
     /// Cold objects stay until the first warm row, so that none is written over.
     kept: Vec<ObjectId>,
+    /// What is there in rows that have more objects than memory holds, in the order they were put.
+    spilled: Vec<ObjectId>,
     /// Last, so that it outlives its client.
     daemon: Daemon,
 }
@@ -32,7 +34,8 @@ impl Side for Plasmad {
             (Command::Start { memory_bytes, .. }, _) => {
                 let daemon = Daemon::with(&["--memory", &memory_bytes.to_string()]);
                 let store = Store::connect(daemon.socket())?;
-                self.running = Some(Running { store, source: Source::default(), kept: Vec::new(), daemon });
+                self.running =
+                    Some(Running { store, source: Source::default(), kept: Vec::new(), spilled: Vec::new(), daemon });
                 Ok(Answer::Version { version: format!("plasmad {}", env!("CARGO_PKG_VERSION")) })
             }
             (Command::Measure { row }, Some(running)) => {
@@ -41,6 +44,9 @@ impl Side for Plasmad {
                     ("put", Running::put),
                     ("hand_over", Running::hand_over),
                     ("crowd", Running::crowd),
+                    ("spill", Running::spill),
+                    ("restore", Running::restore),
+                    ("zipf", Running::zipf),
                 ];
                 if !row.cold {
                     running.delete_kept()?;
@@ -163,6 +169,51 @@ impl Running {
             }
         }
         Ok(took.split_off(1))
+    }
+
+    /// Memory is full before: each put has to displace as much as it brings.
+    fn spill(&mut self, row: &Row) -> Result<Vec<f64>, Failure> {
+        self.source.grow(row.bytes);
+        self.spilled = (0..row.objects_before).map(|at| self.make(row, at)).collect::<Result<_, _>>()?;
+        let before = clock::now();
+        for at in self.spilled.len()..self.spilled.len() + row.objects {
+            self.spilled.push(self.make(row, at)?);
+        }
+        Ok(vec![(clock::now() - before) as f64])
+    }
+
+    /// Get and release of what was put first, in that order: none of it is in memory when its turn comes.
+    fn restore(&mut self, row: &Row) -> Result<Vec<f64>, Failure> {
+        if self.spilled.is_empty() {
+            self.spill(row)?;
+        }
+        self.timed_gets((0..row.objects).map(|at| (at, row.bytes)))
+    }
+
+    /// Get and release of objects of which some are wanted much more often than others.
+    fn zipf(&mut self, row: &Row) -> Result<Vec<f64>, Failure> {
+        self.source.grow(row.bytes);
+        self.store.delete(&std::mem::take(&mut self.spilled))?;
+        let put = |(at, bytes)| self.store.put(self.source.piece(bytes, at), &CreateOptions::default());
+        self.spilled = row.lengths.iter().copied().enumerate().map(put).collect::<Result<_, _>>()?;
+        self.timed_gets(row.order.iter().map(|at| (*at, row.lengths[*at])))
+    }
+
+    /// All gets and releases of these objects together; every sixteenth is compared while the clock stands.
+    fn timed_gets(&self, objects: impl Iterator<Item = (usize, usize)>) -> Result<Vec<f64>, Failure> {
+        let mut took = 0;
+        for (call, (at, bytes)) in objects.enumerate() {
+            let before = clock::now();
+            let buffer = self.store.get(self.spilled[at], Timeout::None)?;
+            let got = clock::now();
+            if call.is_multiple_of(16) {
+                compare(&buffer, self.source.piece(bytes, at), call)?;
+            }
+            let compared = clock::now();
+            drop(buffer);
+            took += clock::now() - compared + (got - before);
+        }
+        Ok(vec![took as f64])
     }
 
     fn make(&self, row: &Row, at: usize) -> Result<ObjectId, Failure> {

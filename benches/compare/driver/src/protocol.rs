@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "do", rename_all = "snake_case")]
 pub(crate) enum Command {
     /// Start a store.
-    Start { directory: String, memory_bytes: u64 },
+    Start { directory: String, memory_bytes: u64, spills: bool },
     /// Measure a row.
     Measure { row: Row },
     /// Connect to a store that is there.
@@ -32,6 +32,10 @@ pub(crate) struct Row {
     pub(crate) calls: usize,
     pub(crate) cold: bool,
     pub(crate) processes: usize,
+    pub(crate) objects: usize,
+    pub(crate) objects_before: usize,
+    pub(crate) lengths: Vec<usize>,
+    pub(crate) order: Vec<usize>,
 }
 
 /// What it answers.

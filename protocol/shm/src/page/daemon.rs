@@ -58,12 +58,17 @@ impl ClientPage {
 
     /// Clears a claim; `false` if the word doesn't hold it.
     pub fn unpin(&mut self, word: u32, slot: u32, generation: u64) -> bool {
-        if word >= self.high_water || self.word(word).load(Relaxed) != claim(slot, generation) {
+        if !self.holds(word, slot, generation) {
             return false;
         }
         self.word(word).store(0, Release);
         self.free.push(Reverse(word));
         true
+    }
+
+    /// The word holds this claim.
+    pub fn holds(&self, word: u32, slot: u32, generation: u64) -> bool {
+        word < self.high_water && self.word(word).load(Relaxed) == claim(slot, generation)
     }
 
     /// Visits every claim: the slot and the low 32 bits of its generation. A hostile page may hold slots that don't
@@ -143,6 +148,7 @@ mod tests {
         assert_eq!(claims(&page), [(0, 7)]);
         assert!(!page.unpin(word, 0, 8), "another generation is another claim");
         assert!(!page.unpin(word + 1, 0, 7));
+        assert_eq!([page.holds(word, 0, 7), page.holds(word, 1, 7), page.holds(9, 0, 7)], [true, false, false]);
         assert!(page.unpin(word, 0, 7));
         assert!(!page.unpin(word, 0, 7), "a claim is cleared once");
         assert_eq!(claims(&page), []);
