@@ -434,6 +434,30 @@ fn a_get_whose_objects_leave_each_other_no_piece_that_is_large_enough_has_them_g
     assert_eq!(pinned(&disk.disk_works()), 3);
 }
 
+#[test]
+fn of_many_objects_that_find_no_room_at_once_some_are_looked_at_and_the_others_soon() {
+    let mut disk = Spilling::with_room(16 * UNIT, 92 * 4096);
+    for id in 1..=40 {
+        disk.put(id, 3 * UNIT);
+        assert_eq!(disk.asks(1, 2, Verb::Evict { bytes: UNIT }), []);
+        disk.disk_works();
+    }
+    // Memory is full of what the disk has no room for.
+    (51..=55).for_each(|id| disk.put(id, 3 * UNIT));
+    let ids: Vec<u8> = (1..=40).collect();
+    let objects = vec![Got::Not(GetStatus::Restoring); 40];
+    assert_eq!(disk.get(30, &ids, 0), [(2, 30, Reply::Got { timed_out: true, objects })]);
+    assert!(disk.restores.is_empty() && disk.writes.is_empty());
+    assert!(disk.store.store.wants_tick(), "eight at a time, four times, are 32");
+    assert_eq!(disk.ticks_at(1), []);
+    assert!(!disk.store.store.wants_tick() && disk.restores.is_empty());
+    // Whoever asks when there is room is heard.
+    (51..=55).for_each(|id| _ = disk.delete(5, id));
+    disk.get(31, &[40], 0);
+    disk.disk_works();
+    assert_eq!(pinned(&disk.get(32, &[40], 0)), 1);
+}
+
 /// A tenth of most arenas here.
 pub(super) const UNIT: u64 = 2048;
 pub(super) const ON_DISK: Option<ObjectState> = Some(ObjectState::Spilled);
