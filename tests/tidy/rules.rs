@@ -67,6 +67,15 @@ pub(super) const RULES: &[Rule] = &[
         passes: &[("src/a.rs", concat!("// no to", "do!()"))],
     },
     Rule {
+        name: "no merge is left half done",
+        check: |file| {
+            let begins = |line: &&str| ["<<<<<<< ", "||||||| ", ">>>>>>> "].iter().any(|mark| line.starts_with(mark));
+            file.text.lines().filter(begins).map(str::to_owned).collect()
+        },
+        catches: &[("README.md", "one\n<<<<<<< HEAD\n"), ("src/a.rs", ">>>>>>> other")],
+        passes: &[("README.md", "Heading\n=======\n"), ("src/a.rs", "a <<<<<<< b")],
+    },
+    Rule {
         name: "a file starts with what it is",
         check: |file| {
             let starts = file.text.starts_with("//!");
