@@ -16,6 +16,7 @@ pub(super) struct Line {
     count: i64,
     /// What was served before this one, when it was the first of them.
     passed: (i64, u64),
+    leaving: Option<ClientId>,
 }
 
 /// A client's request.
@@ -29,9 +30,15 @@ impl Line {
         self.waiting.insert(if in_front { -self.count } else { self.count }, (asked, bytes));
     }
 
+    /// A client leaves in this event: what is answered in it may have been before that or behind it.
+    pub(super) fn is_leaving(&mut self, client: ClientId) {
+        self.leaving = Some(client);
+    }
+
     /// A client waits for nothing any more.
-    pub(super) fn leaves(&mut self, client: ClientId) {
+    pub(super) fn has_left(&mut self, client: ClientId) {
         self.waiting.retain(|_, (asked, _)| asked.0 != client);
+        self.leaving = None;
     }
 
     /// An answer, and whether it has passed the first by that: together no more do than that one asks for.
@@ -43,6 +50,9 @@ impl Line {
         let has_room = matches!(reply, Reply::Created(_) | Reply::Done(_) | Reply::Refused(Refusal::FillFailed(_)));
         let first = self.waiting.first_key_value().filter(|(first, _)| has_room && **first < place);
         let Some((first, (whose, most))) = first else { return Ok(false) };
+        if self.leaving == Some(whose.0) {
+            return Ok(true);
+        }
         let before = if self.passed.0 == *first { self.passed.1 } else { 0 };
         self.passed = (*first, before + bytes.max(PASSED_BYTES_MIN));
         ensure!(self.passed.1 <= *most, "{} bytes were served before {whose:?}, who asks for {most}", self.passed.1);

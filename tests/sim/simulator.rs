@@ -360,6 +360,9 @@ impl Simulator {
             Event::Cancelled { .. } | Event::Rung | Event::ErrandDone { .. } | Event::Tick => {}
             Event::Written { .. } | Event::Restored { .. } | Event::Adopted(_) => {}
         }
+        if let Event::ConnectionClosed { client } | Event::ClientGone { client } = &event {
+            self.line.is_leaving(*client);
+        }
         let mut effects = Vec::new();
         self.liar.truth.before_event(&self.aborting);
         self.store.handle(self.now, self.distorted(event.clone()), &mut self.liar, &mut effects);
@@ -382,7 +385,7 @@ impl Simulator {
         // What rings told may have answered those who leave.
         if let Event::ConnectionClosed { client } | Event::ClientGone { client } = &event {
             self.open.retain(|(whose, _), _| whose != client);
-            self.line.leaves(*client);
+            self.line.has_left(*client);
             self.needs.retain(|(whose, _), _| whose != client);
         }
         let checked = checked.and_then(|()| self.check_promises(&event));
