@@ -424,14 +424,14 @@ fn a_get_whose_objects_leave_each_other_no_piece_that_is_large_enough_has_them_g
     }
     // All of memory is taken, in this order; a get waits for the last of them.
     let unsealed = |id, units| Wanted { evictable: false, ..wanted(id, units * UNIT) };
-    let objects = vec![unsealed(3, 5), unsealed(4, 10), unsealed(5, 1)];
+    let objects = vec![unsealed(3, 5), unsealed(4, 10), unsealed(5, 1), unsealed(6, 0)];
     let answers = disk.asks(1, 3, Verb::Create { timeout_ns: 0, objects });
     let [(_, _, Reply::Created(made))] = &answers[..] else { panic!("{answers:?}") };
     let handles = made.iter().map(|(handle, _)| *handle).collect();
-    assert_eq!(disk.get(10, &[1, 2, 5], FOREVER), []);
-    assert_eq!(disk.asks(1, 12, Verb::Seal { handles }), [(1, 12, Reply::Done(3))]);
-    // 1 comes to where 4 was, and 2 fits neither behind it nor where 3 was.
-    assert_eq!(pinned(&disk.disk_works()), 3);
+    assert_eq!(disk.get(10, &[1, 2, 5, 6], FOREVER), []);
+    assert_eq!(disk.asks(1, 12, Verb::Seal { handles }), [(1, 12, Reply::Done(4))]);
+    // 1 comes to where 4 was, and 2 fits neither behind it nor where 3 was. 6 is empty: it is on no disk, and stays.
+    assert_eq!(pinned(&disk.disk_works()), 4);
 }
 
 #[test]

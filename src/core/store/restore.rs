@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use plasmad_wire::{Extent, ObjectId};
 
 use super::room::Chosen;
+use super::spill::List;
 use super::{Store, Turn};
 use crate::disk::{ReadOutcome, Restore};
 use crate::effect::{Effect, Refusal};
@@ -297,7 +298,9 @@ impl Store {
         let held = core::mem::take(&mut self.disk.admitted);
         self.scan(turn);
         self.disk.admitted = held;
-        own.retain(|slot| !self.pinned.contains(*slot));
+        // What is neither on disk nor can be written there stays where it is.
+        let can_come_back = |slot: SlotNumber| matches!(self.list_of(slot), List::Clean | List::Dirty);
+        own.retain(|slot| !self.pinned.contains(*slot) && (self.is_out_of_reach(*slot) || can_come_back(*slot)));
         let sizes: Vec<u64> = own.iter().map(|slot| self.bytes_in_memory(*slot)).collect();
         let readable: Vec<SlotNumber> =
             own.iter().copied().filter(|slot| self.slots[*slot].state.is_readable()).collect();
