@@ -417,20 +417,20 @@ fn room_is_made_when_somebody_asks_and_told_when_it_is_there() {
 #[test]
 fn a_get_whose_objects_leave_each_other_no_piece_that_is_large_enough_has_them_gathered_anew() {
     let mut disk = Spilling::new(16 * UNIT);
-    for id in 1..=2 {
+    for id in 2..=3 {
         disk.put(id, 6 * UNIT);
         assert_eq!(disk.asks(1, 2, Verb::Evict { bytes: UNIT }), []);
         disk.disk_works();
     }
     // All of memory is taken, in this order; a get waits for the last of them.
     let unsealed = |id, units| Wanted { evictable: false, ..wanted(id, units * UNIT) };
-    let objects = vec![unsealed(3, 5), unsealed(4, 10), unsealed(5, 1), unsealed(6, 0)];
+    let objects = vec![unsealed(4, 5), unsealed(5, 10), unsealed(6, 1), unsealed(1, 0)];
     let answers = disk.asks(1, 3, Verb::Create { timeout_ns: 0, objects });
     let [(_, _, Reply::Created(made))] = &answers[..] else { panic!("{answers:?}") };
     let handles = made.iter().map(|(handle, _)| *handle).collect();
-    assert_eq!(disk.get(10, &[1, 2, 5, 6], FOREVER), []);
+    assert_eq!(disk.get(10, &[1, 2, 3, 6], FOREVER), []);
     assert_eq!(disk.asks(1, 12, Verb::Seal { handles }), [(1, 12, Reply::Done(4))]);
-    // 1 comes to where 4 was, and 2 fits neither behind it nor where 3 was. 6 is empty: it is on no disk, and stays.
+    // 2 comes to where 5 was, and 3 fits neither behind it nor where 4 was. 1 is empty: it is on no disk, and stays.
     assert_eq!(pinned(&disk.disk_works()), 4);
 }
 
