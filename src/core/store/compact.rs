@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::Store;
 use super::spill::tombstone;
 use crate::disk::{DiskPlace, Source};
-use crate::slot::{SlotNumber, State};
+use crate::slot::State;
 use crate::spill::{Cargo, Draft, Kept};
 
 impl Store {
@@ -30,14 +30,13 @@ impl Store {
             fits
         };
         // What comes back just now is found out about by whoever reads it; what is viewed is read where it is.
-        let is_viewed = |slot: &SlotNumber| self.disk.views.contains_key(slot);
         let rests = |(_, kept): &(DiskPlace, Kept)| match kept {
-            Kept::Object(slot) => self.slots[*slot].state != State::Restoring && !is_viewed(slot),
+            Kept::Object(slot) => self.slots[*slot].state != State::Restoring && !self.is_viewed(*slot),
             Kept::Tombstone { .. } => true,
         };
         let kept = self.disk.files.kept_in(file).filter(rests).take_while(is_first);
         let kept: Vec<(DiskPlace, Kept)> = kept.collect();
-        let is_waiting = |(_, kept): (DiskPlace, Kept)| matches!(kept, Kept::Object(slot) if is_viewed(&slot));
+        let is_waiting = |(_, kept): (DiskPlace, Kept)| matches!(kept, Kept::Object(slot) if self.is_viewed(slot));
         if kept.is_empty() && self.disk.files.kept_in(file).any(is_waiting) {
             self.disk.files.note_stuck(file);
         }
