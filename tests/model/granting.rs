@@ -82,8 +82,7 @@ impl Model {
         self.holes_between(used, gone).into_iter().map(pieces).sum()
     }
 
-    /// Objects went for so many extents, or for as many as can be: none for nothing, and if there can be so many, none that
-    /// is younger than needed.
+    /// Objects went for so many extents: none that is younger than needed, and none for nothing.
     fn check_dropped_for_pieces(&self, bytes: u64, count: u64, used: &[Extent], window: &[SlotNumber]) -> Checked {
         self.check_droppable(window)?;
         let window: Vec<u32> = window.iter().map(|slot| slot.0).collect();
@@ -91,7 +90,7 @@ impl Model {
         let can_be = |number: usize| self.pieces(bytes, used, &candidates[..number]);
         let wanted = count.min(can_be(candidates.len()));
         ensure!(self.pieces(bytes, used, &window) >= wanted, "{window:?} was dropped, and is not enough for {wanted}");
-        let enough = (0..candidates.len()).find(|number| can_be(*number) >= count).unwrap_or(candidates.len());
+        let enough = (0..candidates.len()).find(|number| can_be(*number) >= wanted).unwrap_or(candidates.len());
         let oldest = &candidates[..enough];
         ensure!(window.iter().all(|slot| oldest.contains(slot)), "{window:?} was dropped, {oldest:?} are enough");
         for slot in &window {

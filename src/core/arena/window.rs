@@ -20,10 +20,10 @@ use crate::slot::SlotNumber;
 /// Candidates come least recently used first, each with the extent it has in `arena`.
 pub fn plan(
     arena: &Allocator,
-    candidates: impl Iterator<Item = (SlotNumber, Extent)>,
+    mut candidates: impl Iterator<Item = (SlotNumber, Extent)>,
     bytes: u64,
 ) -> Option<Vec<SlotNumber>> {
-    let victims = plan_pieces(arena, candidates, bytes, 1);
+    let victims = plan_pieces(arena, &mut candidates, bytes, 1);
     (!victims.is_empty()).then_some(victims)
 }
 
@@ -31,19 +31,27 @@ pub fn plan(
 /// candidates are not enough. No hole takes such a piece now.
 pub fn plan_pieces(
     arena: &Allocator,
-    candidates: impl Iterator<Item = (SlotNumber, Extent)>,
+    candidates: &mut dyn Iterator<Item = (SlotNumber, Extent)>,
     bytes: u64,
     count: u64,
 ) -> Vec<SlotNumber> {
     let mut candidates = candidates.filter(|(_, extent)| extent.bytes > 0);
     let (mut runs, mut marked) = (Runs::default(), BTreeMap::new());
     let held_by = |run: &Range<u64>| pieces_in(run.start, run.end, bytes);
-    let mut held = 0;
+    let (mut held, mut looked_at, mut enough) = (0, Vec::new(), 0);
     while held < count {
         let Some((slot, extent)) = candidates.next() else { break };
+        looked_at.push((slot, extent));
         marked.insert(extent.offset, slot);
         let Joined { run, of } = runs.mark(arena, extent);
-        held = held + held_by(&run) - of.iter().map(held_by).sum::<u64>();
+        let more = held_by(&run) - of.iter().map(held_by).sum::<u64>();
+        if more > 0 {
+            (held, enough) = (held + more, looked_at.len());
+        }
+    }
+    // All of them are not enough for so many: those that made room for no more stay.
+    if enough < looked_at.len() {
+        return plan_pieces(arena, &mut looked_at.into_iter().take(enough), bytes, held);
     }
     let mut victims = Vec::new();
     let mut wanted = count;
@@ -192,7 +200,7 @@ mod tests {
         let (mut arena, objects) = full_of(16, 4096);
         let order = [9, 2, 12, 4, 3, 7].map(|index| objects[index]);
         let pieces = |arena: &Allocator, bytes, count| {
-            plan_pieces(arena, order.into_iter(), bytes, count).into_iter().map(|slot| slot.0).collect::<Vec<_>>()
+            plan_pieces(arena, &mut order.into_iter(), bytes, count).into_iter().map(|slot| slot.0).collect::<Vec<_>>()
         };
         assert_eq!(pieces(&arena, 4096, 3), [2, 9, 12]);
         assert_eq!(pieces(&arena, 2048, 3), [2, 9], "two of them in each");

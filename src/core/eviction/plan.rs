@@ -32,11 +32,11 @@ pub fn plan(arena: &Allocator, sizes: &[u64], candidates: impl Iterator<Item = C
 }
 
 /// Plans room for so many extents of one length, or for as many as can be.
-pub fn plan_pieces(arena: &Allocator, bytes: u64, count: u64, candidates: impl Iterator<Item = Candidate>) -> Plan {
+pub fn plan_pieces(arena: &Allocator, bytes: u64, count: u64, mut candidates: impl Iterator<Item = Candidate>) -> Plan {
     if arena.fits(bytes) {
         return Plan::Fits;
     }
-    match window::plan_pieces(arena, candidates, bytes, count) {
+    match window::plan_pieces(arena, &mut candidates, bytes, count) {
         victims if victims.is_empty() => Plan::Impossible,
         victims => Plan::Drop(victims),
     }
