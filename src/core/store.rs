@@ -120,6 +120,7 @@ impl Store {
     /// An empty store.
     pub fn new(config: Config) -> Self {
         let arena = Allocator::new(config.capacity_bytes);
+        let spill = config.spill.filter(|_| config.when_full == WhenFull::Spill);
         Self {
             config,
             spans: Spans::new(config.upkeep, &arena),
@@ -130,8 +131,8 @@ impl Store {
             recency: Recency::new(),
             clean: Recency::new(),
             dirty: Recency::new(),
-            disk: Disk::new(config.spill.filter(|_| config.when_full == WhenFull::Spill)),
-            creates: CreateQueue::default(),
+            disk: Disk::new(spill),
+            creates: CreateQueue::new(if spill.is_some() { config.capacity_bytes / SHARE_FOR_LITTLE } else { 0 }),
             gets: GetWaits::default(),
             deadlines: Deadlines::default(),
             subscriptions: Subscriptions::default(),
@@ -362,6 +363,8 @@ fn readers_may(verb: &Verb) -> bool {
     }
 }
 
+/// The part of the arena that is there for who wants little, while others wait for the disk.
+const SHARE_FOR_LITTLE: u64 = 16;
 /// Requests of one client that may wait at a time.
 pub const WAITING_MAX: usize = 1024;
 

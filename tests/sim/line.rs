@@ -1,4 +1,4 @@
-//! Creates that wait, as those see it who ask: how much is served before the first.
+//! Creates that wait, as those see it who ask: how much is served, or handed out, before the first.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,14 @@ use plasmad_core::{ClientId, Refusal, Reply};
 use crate::support::{Checked, ensure};
 
 /// All creates without an answer, in the order they came.
-#[derive(Default)]
 pub(super) struct Line {
     /// Who asked, under which number, for how many bytes.
     waiting: BTreeMap<i64, (Asked, u64)>,
     count: i64,
     /// What was served before this one, when it was the first of them.
     passed: (i64, u64),
+    /// What may be served before the first, beside as much as it asks for.
+    saved_bytes_max: u64,
     leaving: Option<ClientId>,
 }
 
@@ -23,6 +24,10 @@ pub(super) struct Line {
 type Asked = (ClientId, u64);
 
 impl Line {
+    pub(super) fn new(saved_bytes_max: u64) -> Self {
+        Self { waiting: BTreeMap::new(), count: 0, passed: (0, 0), saved_bytes_max, leaving: None }
+    }
+
     /// Somebody asks, behind all others or before them.
     pub(super) fn joins(&mut self, asked: Asked, objects: &[Wanted], in_front: bool) {
         let bytes = objects.iter().fold(0_u64, |sum, wanted| sum.saturating_add(wanted.bytes().unwrap_or(u64::MAX)));
@@ -41,7 +46,7 @@ impl Line {
         self.leaving = None;
     }
 
-    /// An answer, and whether it has passed the first by that: together no more do than that one asks for.
+    /// An answer, and whether it has passed the first by that.
     pub(super) fn is_answered(&mut self, asked: Asked, reply: &Reply) -> Checked<bool> {
         let Some(place) = self.waiting.iter().find(|(_, it)| it.0 == asked).map(|(place, _)| *place) else {
             return Ok(false);
@@ -50,12 +55,27 @@ impl Line {
         let has_room = matches!(reply, Reply::Created(_) | Reply::Done(_) | Reply::Refused(Refusal::FillFailed(_)));
         let first = self.waiting.first_key_value().filter(|(first, _)| has_room && **first < place);
         let Some((first, (whose, most))) = first else { return Ok(false) };
+        let (first, whose, most) = (*first, *whose, *most);
+        self.passes(first, whose, most, bytes).map(|()| true)
+    }
+
+    /// Somebody is handed memory ahead; whether that passes the first.
+    pub(super) fn is_granted(&mut self, bytes: u64) -> Checked<bool> {
+        let first = self.waiting.first_key_value().filter(|_| bytes > 0);
+        let Some((first, (whose, most))) = first.map(|(first, wait)| (*first, *wait)) else { return Ok(false) };
+        self.passes(first, whose, most, bytes).map(|()| true)
+    }
+
+    /// Together no more bytes pass the first than it asks for, and what may be saved.
+    fn passes(&mut self, first: i64, whose: Asked, asked: u64, bytes: u64) -> Checked {
         if self.leaving == Some(whose.0) {
-            return Ok(true);
+            return Ok(());
         }
-        let before = if self.passed.0 == *first { self.passed.1 } else { 0 };
-        self.passed = (*first, before + bytes.max(PASSED_BYTES_MIN));
-        ensure!(self.passed.1 <= *most, "{} bytes were served before {whose:?}, who asks for {most}", self.passed.1);
-        Ok(true)
+        let before = if self.passed.0 == first { self.passed.1 } else { 0 };
+        let (passed, most) = (before + bytes.max(PASSED_BYTES_MIN), asked.saturating_add(self.saved_bytes_max));
+        self.passed = (first, passed);
+        self.passed = (first, passed);
+        ensure!(passed <= most, "{passed} bytes were served before {whose:?}, who asks for {asked}: {most} may be");
+        Ok(())
     }
 }

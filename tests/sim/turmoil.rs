@@ -30,6 +30,8 @@ pub(super) struct Seen {
     pub(super) answers_overtaken: u64,
     /// A create was served that wasn't first in line.
     pub(super) creates_that_passed: u64,
+    /// Somebody was handed memory ahead while a create waited.
+    pub(super) grants_that_passed: u64,
     /// The clock jumped over two deadlines or more.
     pub(super) jumps_over_deadlines: u64,
     /// A process connected again and left claims with its former connection.
@@ -66,7 +68,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// The situations of several runs, by name.
-    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 23] {
+    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 24] {
         let total = |count: fn(&Self) -> u64| runs.iter().map(count).sum::<u64>();
         [
             ("deaths in a scan", total(|seen| seen.deaths_in_a_scan)),
@@ -76,6 +78,7 @@ impl Seen {
             ("answers lost", total(|seen| seen.answers_lost)),
             ("answers overtaken", total(|seen| seen.answers_overtaken)),
             ("creates that passed others", total(|seen| seen.creates_that_passed)),
+            ("grants that passed creates", total(|seen| seen.grants_that_passed)),
             ("jumps over deadlines", total(|seen| seen.jumps_over_deadlines)),
             ("reconnections with claims", total(|seen| seen.reconnections_with_claims)),
             ("foreign claims refused", total(|seen| seen.foreign_claims_refused)),

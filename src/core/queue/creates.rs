@@ -1,9 +1,10 @@
 //! Creates that wait for room: first come, first served, but for some that pass the first.
 //!
 //! While the first in line can't be served, those close behind it may go before it, as long as they take nothing but what
-//! is free. Invariant: those that pass the same first ask together for no more bytes than it does, where each counts as a
-//! page at least; so there are no more of them than pages it asks for. From then on nobody passes, and whatever becomes
-//! free gathers for it. Whoever becomes first is passed by as much again, however the one before it left.
+//! is free. Invariant: those that pass the same first ask together for no more bytes than it does and what is *saved*, where
+//! each counts as a page at least. From then on nobody passes, and whatever becomes free gathers for it. What of that was
+//! not used when it leaves is saved for those who pass the next, up to what the queue was made with. So those who pass
+//! take in the long run no more than those they pass, and at once as much as was saved.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -39,15 +40,24 @@ impl CreateWait {
 }
 
 /// All creates that wait, by their place in line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CreateQueue {
     line: BTreeMap<u64, CreateWait>,
     next_place: u64,
     /// What has passed the first.
     passed_bytes: u64,
+    /// What may pass beside what the first asks for.
+    saved_bytes: u64,
+    saved_bytes_max: u64,
 }
 
 impl CreateQueue {
+    /// Nobody waits, and so much may pass the first beside what it asks for.
+    pub fn new(saved_bytes_max: u64) -> Self {
+        let saved_bytes = saved_bytes_max;
+        Self { line: BTreeMap::new(), next_place: 0, passed_bytes: 0, saved_bytes, saved_bytes_max }
+    }
+
     /// To the end of the line; returns the place.
     pub fn push(&mut self, wait: CreateWait) -> u64 {
         let place = self.next_place;
@@ -73,8 +83,18 @@ impl CreateQueue {
 
     /// May a create of so many bytes pass the first?
     pub fn may_pass(&self, bytes: u64) -> bool {
+        counted(bytes) <= self.bytes_to_pass()
+    }
+
+    /// How many bytes may still pass the first together.
+    pub fn bytes_to_pass(&self) -> u64 {
         let asked = self.first().map_or(0, |(_, first)| first.asked_bytes);
-        self.passed_bytes.saturating_add(counted(bytes)) <= asked
+        asked.saturating_add(self.saved_bytes).saturating_sub(self.passed_bytes)
+    }
+
+    /// How many of them don't depend on what the first asks for.
+    pub fn saved_bytes(&self) -> u64 {
+        self.bytes_to_pass().min(self.saved_bytes)
     }
 
     /// One has passed.
@@ -90,6 +110,7 @@ impl CreateQueue {
     /// Out of the line.
     pub fn remove(&mut self, place: u64) -> Option<CreateWait> {
         if self.first().is_some_and(|(first, _)| first == place) {
+            self.saved_bytes = self.bytes_to_pass().min(self.saved_bytes_max);
             self.passed_bytes = 0;
         }
         self.line.remove(&place)

@@ -20,6 +20,10 @@ enum Fault {
     Overtakes,
     /// Whoever becomes first was passed already by what passed the one before.
     Inherits,
+    /// What may pass is saved without end.
+    Hoards,
+    /// Nothing that may pass is saved.
+    Forgets,
     /// What is shorter than a page passes as what it is.
     CountsBytes,
     /// Those far behind pass as well.
@@ -39,6 +43,7 @@ struct Naive {
     creates: Vec<(u64, CreateWait)>,
     /// What passed, and which was first then.
     passed: Vec<(u64, u64)>,
+    saved: u64,
     gets: Vec<(u64, GetWait)>,
     readable: BTreeSet<u8>,
     on_disk: BTreeSet<u8>,
@@ -86,12 +91,13 @@ impl Pair {
         let close: Vec<u64> = close.map(|(place, _)| *place).collect();
         same("close", self.creates.close_behind().collect::<Vec<_>>(), close.clone())?;
         let Some((first, wait)) = self.naive.creates.first() else { return Ok(()) };
+        let most = wait.asked_bytes + self.naive.saved;
         let before = self.naive.passed.iter().filter(|(whom, _)| whom == first || self.fault == Fault::Inherits);
         let least = if self.fault == Fault::CountsBytes { 0 } else { 4096 };
         let bytes = random.below(12_000);
         let passed = before.map(|(_, bytes)| bytes).sum::<u64>() + bytes.max(least);
-        same("may pass", self.creates.may_pass(bytes), passed <= wait.asked_bytes)?;
-        if passed > wait.asked_bytes || close.is_empty() {
+        same("may pass", self.creates.may_pass(bytes), passed <= most)?;
+        if passed > most || close.is_empty() {
             return Ok(());
         }
         self.naive.passed.push((*first, bytes.max(least)));
@@ -161,6 +167,7 @@ impl Pair {
     fn end(&mut self, key: WaitKey) -> Compared {
         let (deadline, known) = match key {
             WaitKey::Create(place) => {
+                self.save(place);
                 let known = self.naive.creates.iter().any(|(other, _)| *other == place);
                 self.naive.creates.retain(|(other, _)| *other != place);
                 (self.creates.remove(place).map(|wait| wait.deadline), known)
@@ -176,6 +183,18 @@ impl Pair {
             self.deadlines.remove(deadline.flatten(), key);
         }
         Ok(())
+    }
+
+    /// The first leaves, if it is at this place: what may have passed it and hasn't is saved.
+    fn save(&mut self, place: u64) {
+        let Some((first, wait)) = self.naive.creates.first().filter(|(first, _)| *first == place) else { return };
+        let passed = self.naive.passed.iter().filter(|(whom, _)| whom == first).map(|(_, bytes)| bytes).sum::<u64>();
+        let left = self.naive.saved + wait.asked_bytes - passed;
+        self.naive.saved = match self.fault {
+            Fault::Hoards => left,
+            Fault::Forgets => 0,
+            _ => left.min(SAVED_MAX),
+        };
     }
 
     /// Everything that is due ends, in the order of deadlines, creates first.
@@ -232,8 +251,9 @@ fn deadline_of(random: &mut Random) -> Option<Nanos> {
 
 fn run(seed: u64, operations: u64, fault: Fault) -> Compared {
     let mut random = Random(seed);
-    let (creates, gets, deadlines) = (CreateQueue::default(), GetWaits::default(), Deadlines::default());
-    let mut pair = Pair { creates, gets, deadlines, naive: Naive::default(), fault };
+    let (creates, gets, deadlines) = (CreateQueue::new(SAVED_MAX), GetWaits::default(), Deadlines::default());
+    let naive = Naive { saved: SAVED_MAX, ..Naive::default() };
+    let mut pair = Pair { creates, gets, deadlines, naive, fault };
     for number in 0..operations {
         match random.below(15) {
             0 | 1 => {
@@ -276,6 +296,8 @@ fn queues_and_lists_agree_for_long() {
 fn broken_queues_are_noticed() {
     notice(0..4, "first", |seed| run(seed, 1000, Fault::Overtakes));
     notice(0..4, "may pass", |seed| run(seed, 1000, Fault::Inherits));
+    notice(0..4, "may pass", |seed| run(seed, 1000, Fault::Hoards));
+    notice(0..4, "may pass", |seed| run(seed, 1000, Fault::Forgets));
     notice(0..4, "may pass", |seed| run(seed, 1000, Fault::CountsBytes));
     notice(0..4, "close", |seed| run(seed, 1000, Fault::LooksFar));
     notice(0..4, "missing", |seed| run(seed, 1000, Fault::CountsRepeats));
@@ -285,3 +307,4 @@ fn broken_queues_are_noticed() {
 }
 
 const IDS: u64 = 8;
+const SAVED_MAX: u64 = 15_000;

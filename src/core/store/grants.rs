@@ -161,12 +161,16 @@ impl Store {
         bytes: u64,
         count: u32,
     ) -> Vec<Extent> {
-        if !self.creates.is_empty() || self.disk.is_short {
+        let passes = !self.creates.is_empty();
+        if self.disk.is_short || (passes && !self.disk.may_write()) {
             return Vec::new();
+        }
+        if passes {
+            return self.room_to_pass(client, bytes, count);
         }
         let makes_room = self.config.when_full == WhenFull::Evict || self.clean.count() > 0;
         let droppable = if makes_room { self.config.capacity_bytes / SHARE_DROPPED_FOR } else { 0 };
-        let share = droppable.max(self.arena.free_bytes() / SHARE_OF_FREE);
+        let share = droppable.max(self.arena.free_bytes() / SHARE_OF_FREE).min(self.bytes_beside_reserve());
         let allowed = count.min(self.grants_allowed(client, bytes, share)) as usize;
         if let Some(run) = self.arena.allocate_run(bytes, allowed as u32) {
             return run.collect();
@@ -181,6 +185,24 @@ impl Store {
             self.allocate_pieces(bytes, allowed, &mut extents);
         }
         extents
+    }
+
+    /// Extents of what is free, as many as may go before the first create in line.
+    fn room_to_pass(&mut self, client: ClientId, bytes: u64, count: u32) -> Vec<Extent> {
+        if !self.creates.may_pass(0) {
+            return Vec::new();
+        }
+        let share = (self.arena.free_bytes() / SHARE_OF_FREE).min(self.creates.bytes_to_pass());
+        let allowed = count.min(self.grants_allowed(client, bytes, share)) as usize;
+        let mut extents: Vec<Extent> = self.arena.allocate_run(bytes, allowed as u32).into_iter().flatten().collect();
+        self.allocate_pieces(bytes, allowed, &mut extents);
+        let (gathered, free): (Vec<_>, Vec<_>) = extents.into_iter().partition(|extent| self.is_gathered(*extent));
+        gathered.into_iter().for_each(|extent| self.arena.free(extent));
+        let taken = free.iter().map(|extent| self.arena.reserved_bytes(*extent)).sum();
+        if taken > 0 {
+            self.creates.note_passed(taken);
+        }
+        free
     }
 
     /// As many as there are holes for.

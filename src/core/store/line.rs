@@ -29,7 +29,7 @@ impl Store {
                 let room_changed = core::mem::take(&mut self.room_changed);
                 self.serve_restores(turn, room_changed);
             }
-            while self.serve_first(turn) || self.serve_close_behind(turn) {}
+            while self.serve_first(turn, false) || self.serve_close_behind(turn) {}
             // What was put inline may have been the last thing that a get lacked but for what is on disk.
             if !self.disk.restores_due {
                 break;
@@ -60,19 +60,19 @@ impl Store {
             return self.refuse_create(turn, place);
         }
         // Pins that clients let go by themselves make no event, so the first in line looks once more.
-        if !self.serve_first(turn) {
+        if !self.serve_first(turn, true) {
             self.refuse_create(turn, place);
         }
     }
 
     /// Answers the first in line, unless it has to go on waiting or there is none.
-    fn serve_first<R: Residence>(&mut self, turn: &mut Turn<'_, R>) -> bool {
+    fn serve_first<R: Residence>(&mut self, turn: &mut Turn<'_, R>, is_last_look: bool) -> bool {
         let Some((place, wait)) = self.creates.first().filter(|_| !self.disk.is_short) else { return false };
         let (client, objects) = (wait.client, wait.objects.clone());
         // Others went before it since it came: its ids may be taken now, and the table full.
         let answer = match self.check_new(turn, &objects) {
             Err(refusal) => Err(refusal),
-            Ok(()) => match self.try_create(turn, client, &objects) {
+            Ok(()) => match self.try_create(turn, client, &objects, is_last_look) {
                 Some(answer) => answer,
                 None => return false,
             },
@@ -136,6 +136,16 @@ impl Store {
         Some(self.place(turn, client, objects, extents))
     }
 
+    /// What of memory is there for who wants much: while the disk makes room, all but what those may still take who pass.
+    /// The others are looked at again when that is done.
+    pub(super) fn bytes_beside_reserve(&self) -> u64 {
+        if self.spilling_bytes == 0 {
+            return u64::MAX;
+        }
+        let to_be_had = self.arena.free_bytes() + self.droppable_bytes + self.clean_bytes;
+        to_be_had.saturating_sub(self.creates.saved_bytes()).max(LITTLE_BYTES_MAX)
+    }
+
     /// Each alone would find a hole.
     fn may_fit(&self, objects: &[Wanted]) -> bool {
         objects.iter().all(|wanted| wanted.bytes().is_some_and(|bytes| self.arena.fits(bytes)))
@@ -150,5 +160,7 @@ impl Store {
     }
 }
 
+/// Who wants no more than this takes what there is.
+const LITTLE_BYTES_MAX: u64 = 64 << 10;
 /// How often all are looked at in one event.
 const ROUNDS_MAX: usize = 4;

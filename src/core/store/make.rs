@@ -32,15 +32,15 @@ impl Store {
         if let Err(refusal) = self.check_new(turn, &objects) {
             return self.answer(turn, client, tag, Err(refusal));
         }
+        let timeout_ns = self.create_timeout_ns(turn.now, timeout_ns);
         let answer = match self.creates.is_empty() {
-            true if !self.disk.is_short => self.try_create(turn, client, &objects),
+            true if !self.disk.is_short => self.try_create(turn, client, &objects, timeout_ns == 0),
             false if self.may_newcomer_pass(client, tag) => self.try_to_pass(turn, client, &objects),
             _ => None,
         };
         if let Some(answer) = answer {
             return self.answer(turn, client, tag, answer);
         }
-        let timeout_ns = self.create_timeout_ns(turn.now, timeout_ns);
         if timeout_ns == 0 {
             let shortage = self.shortage(turn, client, &objects);
             return self.answer(turn, client, tag, Err(Refusal::Full(shortage)));
@@ -133,16 +133,23 @@ impl Store {
         self.slots.find(wanted.id).map_or(Ok(()), |_| Err(Refusal::Exists(wanted.id)))
     }
 
-    /// Makes the objects if there is, or can be made, room for all of them; `None` if not.
+    /// Makes the objects if there is, or can be made, room for all of them; `None` if not. Where the disk may make room in
+    /// time nobody's grants are taken back for it, unless this is the last look.
     pub(super) fn try_create<R: Residence>(
         &mut self,
         turn: &mut Turn<'_, R>,
         client: ClientId,
         objects: &[Wanted],
+        is_last_look: bool,
     ) -> Option<Result<Reply, Refusal>> {
         let sizes = sizes(objects);
+        // What there is may be kept for those who want little.
+        if !is_last_look && self.bytes_beside_reserve() < asked_bytes(objects) {
+            return None;
+        }
         let mut extents = self.allocate_all(&sizes);
-        if extents.is_none() && self.take_back_all(turn) {
+        let takes_back = is_last_look || !self.disk.may_write();
+        if extents.is_none() && takes_back && self.take_back_all(turn) {
             if let Err(refusal) = objects.iter().try_for_each(|wanted| self.check_id(wanted)) {
                 return Some(Err(refusal));
             }

@@ -256,18 +256,19 @@ impl Store {
 
     fn room_for_restore<R: Residence>(&mut self, turn: &mut Turn<'_, R>, bytes: u64) -> Room {
         let mut found = self.arena.allocate(bytes);
-        if found.is_none() && self.take_back_all(turn) {
-            found = self.arena.allocate(bytes);
-        }
         if found.is_none() && self.disk.room.is_none() {
             found = self.drop_for_restores(turn, bytes);
         }
-        match found {
-            Some(extent) => Room::Found(extent),
-            None if self.disk.room.is_some() || self.is_giving_back(turn.now) => Room::Coming,
-            None if self.order_room(turn, &[bytes]) => Room::Coming,
-            None => Room::Hopeless,
+        if found.is_none() {
+            let is_coming = self.disk.room.is_some() || self.is_giving_back(turn.now);
+            if is_coming || self.order_room(turn, &[bytes]) {
+                return Room::Coming;
+            }
+            if self.take_back_all(turn) {
+                found = self.arena.allocate(bytes);
+            }
         }
+        found.map_or(Room::Hopeless, Room::Found)
     }
 
     /// Where more is to come back than one object, room is made for more than one, so that not each costs a scan.

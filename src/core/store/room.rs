@@ -22,7 +22,8 @@ use crate::slot::{SlotNumber, State};
 use crate::spill::{Cargo, Draft, Evicting, Order};
 
 impl Store {
-    /// The first create in line gets what it needs, in time, if anything can.
+    /// The first create in line gets what it needs, in time, if anything can. What it waits for may be there already, and
+    /// kept for those who want little until what is being written is done.
     pub(super) fn make_room_for_first<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
         let due = core::mem::take(&mut self.disk.room_due);
         if !due || self.disk.room.is_some() || self.disk.is_short {
@@ -30,7 +31,14 @@ impl Store {
         }
         let Some((_, wait)) = self.creates.first() else { return };
         let sizes = sizes(&wait.objects);
-        self.order_room(turn, &sizes);
+        let is_kept_waiting = self.bytes_beside_reserve() < wait.asked_bytes;
+        if is_kept_waiting && plan(&self.arena, &sizes, core::iter::empty()) == Plan::Fits {
+            return;
+        }
+        if !self.order_room(turn, &sizes) && self.take_back_all(turn) {
+            // It is looked at again soon.
+            self.disk.restores_due = true;
+        }
     }
 
     /// Chooses what has to leave memory so that extents of these sizes fit. `false`: nothing would make them fit.
