@@ -88,6 +88,8 @@ pub struct Restore {
     pub record: DiskRecord,
     /// Where data and metadata go; nowhere, when all that is wanted is whether they are what was written.
     pub into: Option<Extent>,
+    /// Nobody has asked for it yet: what others wait for goes before it.
+    pub is_guess: bool,
 }
 
 /// How a store uses its disk.

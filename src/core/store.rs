@@ -131,7 +131,7 @@ impl Store {
             recency: Recency::new(),
             clean: Recency::new(),
             dirty: Recency::new(),
-            disk: Disk::new(spill),
+            disk: Disk::new(spill, config.capacity_bytes),
             creates: CreateQueue::new(if spill.is_some() { config.capacity_bytes / SHARE_FOR_LITTLE } else { 0 }),
             gets: GetWaits::default(),
             deadlines: Deadlines::default(),

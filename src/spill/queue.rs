@@ -4,7 +4,7 @@
 //! is removed, every file is that records were moved to, so that what was moved is on disk before its source is not.
 //!
 //! Reads that lie close behind each other are done in one go, a *run*. The next run is the one behind the last, as a lift
-//! goes from floor to floor; above the last it begins again.
+//! goes from floor to floor; above the last it begins again. What is only guessed to be wanted waits for all the rest.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -43,7 +43,9 @@ pub(crate) struct Run {
 /// What is to be done, and what is being done.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    reads: BTreeMap<(FileNumber, u64, u64), Read>,
+    reads: Reads,
+    /// What nobody has asked for yet.
+    guesses: Reads,
     /// Runs that are being read.
     reading: usize,
     /// Where the last run ended.
@@ -57,6 +59,9 @@ pub(crate) struct Queue {
     files: BTreeMap<FileNumber, State>,
     newest: FileNumber,
 }
+
+/// By file, place and number.
+type Reads = BTreeMap<(FileNumber, u64, u64), Read>;
 
 #[derive(Clone, Copy, Debug)]
 enum Chore {
@@ -77,6 +82,7 @@ impl Queue {
     pub(crate) fn new(run_bytes_max: u64) -> Self {
         Self {
             reads: BTreeMap::new(),
+            guesses: BTreeMap::new(),
             reading: 0,
             head: (FileNumber(0), 0),
             run_bytes_max,
@@ -91,14 +97,15 @@ impl Queue {
     /// Tells how many reads that makes.
     pub(crate) fn restore(&mut self, restore: Restore) -> usize {
         let DiskPlace { file, offset, .. } = restore.place;
+        let reads = if restore.is_guess { &mut self.guesses } else { &mut self.reads };
         let Some(split) = Split::new(restore) else {
-            self.reads.insert((file, offset, restore.number), Read::Whole(restore));
+            reads.insert((file, offset, restore.number), Read::Whole(restore));
             return 1;
         };
         let data = offset + data_start(restore.record.data_bytes);
         for (part, range) in split.ranges().enumerate() {
             let read = Read::Part(split.clone(), part, data + range.end);
-            self.reads.insert((file, data + range.start, restore.number), read);
+            reads.insert((file, data + range.start, restore.number), read);
         }
         split.ranges().count()
     }
@@ -120,25 +127,27 @@ impl Queue {
     /// Forgets all that was to be read.
     pub(crate) fn drop_reads(&mut self) {
         self.reads.clear();
+        self.guesses.clear();
     }
 
     /// Somebody waits for a read.
     pub(crate) fn has_reads(&self) -> bool {
-        self.reading > 0 || !self.reads.is_empty()
+        self.reading > 0 || !self.reads.is_empty() || !self.guesses.is_empty()
     }
 
     /// What to read next; it is over when [`Self::run_done`] is told.
     pub(crate) fn next_run(&mut self) -> Option<Run> {
         let from = (self.head.0, self.head.1, 0);
-        let (first, _) = self.reads.range(from..).next().or_else(|| self.reads.first_key_value())?;
+        let reads = if self.reads.is_empty() { &mut self.guesses } else { &mut self.reads };
+        let (first, _) = reads.range(from..).next().or_else(|| reads.first_key_value())?;
         let (file, start, _) = *first;
         let mut run = Run { reads: Vec::new(), end: start };
         let mut next = Some(*first);
         while let Some(key) = next {
-            let read = self.reads.remove(&key).expect("it was just seen");
+            let read = reads.remove(&key).expect("it was just seen");
             run.end = run.end.max(read.end());
             run.reads.push(read);
-            let following = self.reads.range(key..).next().filter(|((its_file, offset, _), read)| {
+            let following = reads.range(key..).next().filter(|((its_file, offset, _), read)| {
                 let is_near = *its_file == file && *offset <= run.end + GAP_BYTES_MAX;
                 is_near && read.end() - start <= self.run_bytes_max
             });
@@ -237,7 +246,7 @@ mod tests {
 
     fn restore(number: u64, file: u32, offset: u64, bytes: u64) -> Restore {
         let place = DiskPlace { file: FileNumber(file), offset, bytes };
-        Restore { number, place, record: record(), into: None }
+        Restore { number, place, record: record(), into: None, is_guess: false }
     }
 
     fn batch(file: u32, moved: bool) -> Batch {
@@ -295,6 +304,18 @@ mod tests {
         queue.restore(restore(4, 1, 2 * RUN, 5 * RUN));
         queue.restore(restore(5, 1, 7 * RUN, 64));
         assert_eq!(runs(&mut queue), [vec![0, 1], vec![2, 3], vec![4], vec![5]]);
+    }
+
+    #[test]
+    fn what_somebody_waits_for_goes_before_what_is_guessed() {
+        let mut queue = Queue::new(RUN);
+        for (number, is_guess) in [(1, true), (2, true), (3, false), (4, true), (5, false)] {
+            queue.restore(Restore { is_guess, ..restore(number, 1, number * 128, 128) });
+        }
+        assert_eq!(runs(&mut queue), [vec![3, 5], vec![1, 2, 4]]);
+        queue.restore(Restore { is_guess: true, ..restore(6, 1, 0, 128) });
+        queue.drop_reads();
+        assert!(queue.next_run().is_none());
     }
 
     #[test]

@@ -103,7 +103,7 @@ mod tests {
             sealed_at: 0,
         };
         let place = DiskPlace { file: FileNumber(1), offset: 0, bytes: 0 };
-        Restore { number: 1, place, record, into: None }
+        Restore { number: 1, place, record, into: None, is_guess: false }
     }
 
     fn split() -> (Arc<Split>, Vec<u8>) {

@@ -217,7 +217,7 @@ impl Scene {
     pub(crate) fn restore(&self, record: &DiskRecord, place: &DiskPlace, lay_at: u64) -> Result<(), Trouble> {
         let bytes = record.data_bytes + u64::from(record.metadata_bytes);
         let into = Extent { segment: 0, offset: ARENA_BYTES / 2, bytes };
-        let restore = Restore { number: 0, place: *place, record: *record, into: Some(into) };
+        let restore = Restore { number: 0, place: *place, record: *record, into: Some(into), is_guess: false };
         let shelf = Shelf { files: &self.disk, key: &KEY };
         let mut window = Window::new(8 * BLOCK);
         shelf.restore(&mut window, &restore, place.offset + place.bytes, &self.arena)?;

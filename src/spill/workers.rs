@@ -386,7 +386,13 @@ mod tests {
         let records: Vec<_> = batches.iter().flat_map(|it| it.records.iter().zip(places(it))).collect();
         for (at, ((record, _), place)) in records.iter().enumerate().rev() {
             let into = Extent { segment: 0, offset: into(at), bytes: record.data_bytes + 1 };
-            rig.workers.restore(Restore { number: at as u64, place: *place, record: *record, into: Some(into) });
+            rig.workers.restore(Restore {
+                number: at as u64,
+                place: *place,
+                record: *record,
+                into: Some(into),
+                is_guess: false,
+            });
         }
         let restored = rig.restored(60);
         assert_eq!(restored.len(), 60);
@@ -413,7 +419,7 @@ mod tests {
             let record = batch.records[at].0;
             let bytes = record.data_bytes + u64::from(record.metadata_bytes);
             let into = Extent { segment: 0, offset: ARENA_BYTES / 2, bytes };
-            Restore { number: at as u64, place: places(&batch)[at], record, into: Some(into) }
+            Restore { number: at as u64, place: places(&batch)[at], record, into: Some(into), is_guess: false }
         };
         for (at, lay_at) in [(0, 0), (1, 64)] {
             rig.workers.restore(restore(at));
@@ -442,7 +448,13 @@ mod tests {
         rig.disk.state().files.get_mut(&FileNumber(1)).unwrap()[place.offset as usize + 500] ^= 1;
         for (at, ((record, _), place)) in good.records.iter().zip(places(&good)).enumerate() {
             let into = Extent { segment: 0, offset: ARENA_BYTES / 2 + at as u64 * 4096, bytes: record.data_bytes + 1 };
-            rig.workers.restore(Restore { number: at as u64, place, record: *record, into: Some(into) });
+            rig.workers.restore(Restore {
+                number: at as u64,
+                place,
+                record: *record,
+                into: Some(into),
+                is_guess: false,
+            });
         }
         let lost: Vec<u64> =
             rig.restored(20).into_iter().filter(|(_, it)| *it == ReadOutcome::Lost).map(|it| it.0).collect();
@@ -454,6 +466,7 @@ mod tests {
             place: places(&good)[0],
             record: good.records[0].0,
             into: Some(into),
+            is_guess: false,
         });
         assert_eq!(rig.restored(1), BTreeMap::from([(9, ReadOutcome::Failed)]));
     }

@@ -45,6 +45,7 @@ pub(super) enum Wrong {
 pub(super) struct Met {
     pub(super) spills: u64,
     pub(super) restores: u64,
+    pub(super) guesses: u64,
     pub(super) failed_writes: u64,
     pub(super) failed_reads: u64,
     pub(super) losses: u64,
@@ -62,11 +63,12 @@ pub(super) struct Met {
 
 impl Met {
     /// The situations of several runs, by name.
-    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 15] {
+    pub(super) fn total(runs: &[Self]) -> [(&'static str, u64); 16] {
         let total = |count: fn(&Self) -> u64| runs.iter().map(count).sum::<u64>();
         [
             ("spills", total(|met| met.spills)),
             ("restores", total(|met| met.restores)),
+            ("restores that nobody asked for", total(|met| met.guesses)),
             ("failed writes", total(|met| met.failed_writes)),
             ("failed reads", total(|met| met.failed_reads)),
             ("losses", total(|met| met.losses)),
@@ -367,7 +369,9 @@ impl Disk {
                 Source::Disk(place) => {
                     let Some(stored) = self.stored(*place).filter(|it| it.intact && it.record.id == record.id) else {
                         self.met.moves_lost += 1;
-                        self.note_lost(record.id, *place);
+                        if !self.is_coming_back(*place) {
+                            self.note_lost(record.id, *place);
+                        }
                         return told(WriteOutcome::SourceLost { record: at as u32 });
                     };
                     stored.mark
@@ -439,14 +443,15 @@ impl Disk {
                 return self.arrives(restore, None);
             }
             self.met.losses += 1;
-            // Another read of it that comes into memory will find that out.
-            let comes_back = |it: &Restore| it.into.is_some() && it.place == restore.place;
-            if restore.into.is_some() || !self.reading.iter().any(comes_back) {
+            // Of what was only guessed to be wanted, whoever asks for it will find that out.
+            let is_found_out = !restore.is_guess && restore.into.is_some();
+            if is_found_out || restore.into.is_none() && !self.is_coming_back(restore.place) {
                 self.note_lost(restore.record.id, restore.place);
             }
             return told(ReadOutcome::Lost);
         };
         self.met.restores += u64::from(restore.into.is_some());
+        self.met.guesses += u64::from(restore.is_guess);
         self.arrives(restore, stored.mark)
     }
 
@@ -456,6 +461,11 @@ impl Disk {
             self.arriving = Some((into, mark));
         }
         Event::Restored { restore: restore.number, outcome: ReadOutcome::Read }
+    }
+
+    /// A read of this record is on its way into memory, and will find out what is wrong with it.
+    fn is_coming_back(&self, place: DiskPlace) -> bool {
+        self.reading.iter().any(|it| it.into.is_some() && it.place == place)
     }
 
     /// An object's record can't be read; if it is nowhere else, it is gone.

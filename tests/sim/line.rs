@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use plasmad_core::event::Wanted;
 use plasmad_core::queue::PASSED_BYTES_MIN;
-use plasmad_core::{ClientId, Refusal, Reply};
+use plasmad_core::{ClientId, Event, Refusal, Reply, Verb};
 
+use super::turmoil::Seen;
 use crate::support::{Checked, ensure};
 
 /// All creates without an answer, in the order they came.
@@ -46,34 +47,39 @@ impl Line {
         self.leaving = None;
     }
 
-    /// An answer, and whether it has passed the first by that.
-    pub(super) fn is_answered(&mut self, asked: Asked, reply: &Reply) -> Checked<bool> {
+    /// An answer to a create, or to a request for grants: nobody may have been passed by more than may be.
+    pub(super) fn hears(&mut self, event: &Event, asked: Asked, reply: &Reply, seen: &mut Seen) -> Checked {
+        let granted = match (event, reply) {
+            (Event::Asked { client, tag, verb: Verb::Grant { bytes, .. } }, Reply::Done(count))
+                if (*client, tag.number) == asked =>
+            {
+                bytes * u64::from(*count)
+            }
+            _ => 0,
+        };
+        if let Some(first) = self.waiting.first_key_value().map(|(first, _)| *first).filter(|_| granted > 0) {
+            seen.grants_that_passed += 1;
+            return self.passes(first, granted);
+        }
         let Some(place) = self.waiting.iter().find(|(_, it)| it.0 == asked).map(|(place, _)| *place) else {
-            return Ok(false);
+            return Ok(());
         };
         let (_, bytes) = self.waiting.remove(&place).expect("it was found");
         let has_room = matches!(reply, Reply::Created(_) | Reply::Done(_) | Reply::Refused(Refusal::FillFailed(_)));
-        let first = self.waiting.first_key_value().filter(|(first, _)| has_room && **first < place);
-        let Some((first, (whose, most))) = first else { return Ok(false) };
-        let (first, whose, most) = (*first, *whose, *most);
-        self.passes(first, whose, most, bytes).map(|()| true)
-    }
-
-    /// Somebody is handed memory ahead; whether that passes the first.
-    pub(super) fn is_granted(&mut self, bytes: u64) -> Checked<bool> {
-        let first = self.waiting.first_key_value().filter(|_| bytes > 0);
-        let Some((first, (whose, most))) = first.map(|(first, wait)| (*first, *wait)) else { return Ok(false) };
-        self.passes(first, whose, most, bytes).map(|()| true)
+        let first = self.waiting.first_key_value().map(|(first, _)| *first);
+        let Some(first) = first.filter(|first| has_room && *first < place) else { return Ok(()) };
+        seen.creates_that_passed += 1;
+        self.passes(first, bytes)
     }
 
     /// Together no more bytes pass the first than it asks for, and what may be saved.
-    fn passes(&mut self, first: i64, whose: Asked, asked: u64, bytes: u64) -> Checked {
+    fn passes(&mut self, first: i64, bytes: u64) -> Checked {
+        let (whose, asked) = self.waiting[&first];
         if self.leaving == Some(whose.0) {
             return Ok(());
         }
         let before = if self.passed.0 == first { self.passed.1 } else { 0 };
         let (passed, most) = (before + bytes.max(PASSED_BYTES_MIN), asked.saturating_add(self.saved_bytes_max));
-        self.passed = (first, passed);
         self.passed = (first, passed);
         ensure!(passed <= most, "{passed} bytes were served before {whose:?}, who asks for {asked}: {most} may be");
         Ok(())

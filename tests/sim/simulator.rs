@@ -460,14 +460,10 @@ impl Simulator {
         }
         let known = self.open.remove(&(client, tag.number)).is_some();
         ensure!(known, "{client:?} has an answer too many, to {}: {reply:?}", tag.number);
-        self.turmoil.seen.creates_that_passed += u64::from(self.line.is_answered((client, tag.number), &reply)?);
+        self.line.hears(event, (client, tag.number), &reply, &mut self.turmoil.seen)?;
         match reply {
             Reply::Created(made) => {
                 made.into_iter().for_each(|(handle, extent)| self.liar.truth.note_created(client, handle, extent));
-            }
-            Reply::Done(count) if granted_bytes(event, tag).is_some() => {
-                let bytes = granted_bytes(event, tag).map_or(0, |each| each * u64::from(count));
-                self.turmoil.seen.grants_that_passed += u64::from(self.line.is_granted(bytes)?);
             }
             Reply::Done(_) if matches!(event, Event::Asked { tag: asked, .. } if *asked == tag) => {
                 std::mem::take(&mut self.aborting).into_iter().for_each(|handle| self.liar.truth.note_aborted(handle));
@@ -586,14 +582,6 @@ impl Simulator {
             "left behind: {stats:?}"
         );
         Ok(())
-    }
-}
-
-/// How long each extent is that this answer tells of, if it answers a request for grants.
-fn granted_bytes(event: &Event, tag: RequestTag) -> Option<u64> {
-    match event {
-        Event::Asked { tag: asked, verb: Verb::Grant { bytes, .. }, .. } if *asked == tag => Some(*bytes),
-        _ => None,
     }
 }
 

@@ -153,8 +153,9 @@ impl Files {
 
     /// And doesn't any more.
     pub fn end_read(&mut self, number: FileNumber) {
-        self.files.get_mut(&number).expect("a file stays while it is read").uses -= 1;
-        self.any_emptied = true;
+        let file = self.files.get_mut(&number).expect("a file stays while it is read");
+        file.uses -= 1;
+        self.any_emptied |= file.uses == 0 && file.kept.is_empty();
     }
 
     /// A file that a former store left, and a record in it, wanted or not. `oldest` as for [`Self::allot`].
@@ -253,6 +254,12 @@ impl Files {
     pub fn kept_in(&self, number: FileNumber) -> impl Iterator<Item = (DiskPlace, Kept)> {
         let kept = self.files.get(&number).into_iter().flat_map(|file| &file.kept);
         kept.map(move |(offset, (kept, bytes))| (DiskPlace { file: number, offset: *offset, bytes: *bytes }, *kept))
+    }
+
+    /// What is wanted in a file behind a place.
+    pub fn kept_behind(&self, place: DiskPlace) -> impl Iterator<Item = (DiskPlace, Kept)> {
+        let kept = self.files.get(&place.file).into_iter().flat_map(move |file| file.kept.range(place.offset + 1..));
+        kept.map(move |(offset, (kept, bytes))| (DiskPlace { offset: *offset, bytes: *bytes, ..place }, *kept))
     }
 
     /// What is wanted at a place.

@@ -10,6 +10,7 @@
 //! deleted: its record is dead; a tombstone is written where an older record may lie
 //! ```
 
+mod ahead;
 mod draft;
 mod files;
 mod order;
@@ -27,6 +28,7 @@ use crate::effect::DiskTrouble;
 use crate::event::RequestTag;
 use crate::slot::SlotNumber;
 
+pub use ahead::Ahead;
 pub use draft::{Cargo, Carried, Draft};
 pub use files::{Files, Kept};
 pub use order::{Evicting, Order};
@@ -65,6 +67,10 @@ pub struct Disk {
     pub needed: BTreeMap<(FileNumber, u64), Handle>,
     /// Those of them that nobody waits for, but somebody asked for.
     pub asked: HashSet<SlotNumber, DefaultHashBuilder>,
+    /// Where gets read on.
+    pub reading_on: Ahead,
+    /// Objects that they will likely want next, by where they lie.
+    pub guessed: BTreeMap<(FileNumber, u64), Handle>,
     /// Gets whose objects stay in memory once they are there, until all are.
     pub admitted: BTreeSet<u64>,
     /// Gets for which there was no room, and no way to make it, when that was last looked at.
@@ -128,8 +134,19 @@ pub struct Reading {
     pub object: Handle,
     /// There.
     pub place: DiskPlace,
-    /// It comes into memory, and isn't only looked at.
-    pub into_memory: bool,
+    /// What for.
+    pub reason: ReadingFor,
+}
+
+/// Why a record is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadingFor {
+    /// Somebody asked for the object in memory.
+    Get,
+    /// Somebody may ask for it soon.
+    Guess,
+    /// It is only looked at, to be read where it lies.
+    View,
 }
 
 /// An object was deleted whose record lies on disk, or may.
@@ -154,8 +171,9 @@ struct Deferred {
 }
 
 impl Disk {
-    /// An empty disk, or none.
-    pub fn new(config: Option<SpillConfig>) -> Self {
+    /// An empty disk, or none, beside so much memory.
+    pub fn new(config: Option<SpillConfig>, memory_bytes: u64) -> Self {
+        let ahead_bytes_max = (memory_bytes / AHEAD_SHARE).min(AHEAD_BYTES_MAX);
         let exists = config.is_some();
         let config = config.unwrap_or(SpillConfig { max_bytes: 0, next_file: FileNumber(0), next_sequence: 1 });
         let file_bytes = (config.max_bytes / FILES_AIM).clamp(4 * BLOCK_BYTES, FILE_BYTES);
@@ -177,6 +195,8 @@ impl Disk {
             unchecked: BTreeMap::new(),
             needed: BTreeMap::new(),
             asked: HashSet::default(),
+            reading_on: Ahead::new(ahead_bytes_max),
+            guessed: BTreeMap::new(),
             admitted: BTreeSet::new(),
             parked: BTreeSet::new(),
             one_by_one: false,
@@ -436,6 +456,9 @@ fn next(number: &mut u64) -> u64 {
 
 /// A file takes no more batches once it is this long. Smaller where there is little room: compaction needs some.
 const FILE_BYTES: u64 = 64 << 20;
+/// What is read ahead at a time, and the part of memory that this is at the most.
+const AHEAD_BYTES_MAX: u64 = 2 << 20;
+const AHEAD_SHARE: u64 = 64;
 /// Room is for so many files at least.
 const FILES_AIM: u64 = 16;
 /// The part of the room that only moves and tombstones take.

@@ -16,7 +16,7 @@ use crate::queue::WaitKey;
 use crate::residence::Residence;
 use crate::slot::{SlotNumber, State};
 #[cfg(debug_assertions)]
-use crate::spill::{Cargo, Kept};
+use crate::spill::{Cargo, Kept, ReadingFor};
 use crate::stats::Snapshot;
 
 impl Store {
@@ -219,7 +219,7 @@ impl Store {
     /// It was deleted while it came back from disk.
     #[cfg(debug_assertions)]
     fn is_being_read(&self, slot: SlotNumber) -> bool {
-        self.disk.reads.values().any(|reading| reading.into_memory && reading.object.slot == slot.0)
+        self.disk.reads.values().any(|reading| reading.reason != ReadingFor::View && reading.object.slot == slot.0)
     }
 
     /// The ledgers against what they tell of: unsealed objects stand in their creator's, waits in their asker's.

@@ -24,7 +24,7 @@ use crate::effect::{Effect, Refusal};
 use crate::queue::{Turned, WaitKey, distinct};
 use crate::residence::Residence;
 use crate::slot::{Move, SlotNumber, State};
-use crate::spill::Reading;
+use crate::spill::{Disk, Kept, Reading, ReadingFor};
 
 impl Store {
     /// A get doesn't wait; what it wants of the disk comes into memory all the same, if there is room.
@@ -64,7 +64,7 @@ impl Store {
     pub(super) fn restored<R: Residence>(&mut self, turn: &mut Turn<'_, R>, number: u64, outcome: ReadOutcome) {
         let reading = self.disk.reads.remove(&number).expect("a restore that is done was begun");
         self.disk.restores_due = true;
-        if !reading.into_memory {
+        if reading.reason == ReadingFor::View {
             return self.checked(turn, &reading, outcome);
         }
         let (slot, place) = (SlotNumber(reading.object.slot), reading.place);
@@ -91,6 +91,14 @@ impl Store {
             ReadOutcome::Failed => {
                 self.back_to_disk(slot, extent);
                 self.refuse_gets(turn, id, &Refusal::RestoreFailed(id));
+            }
+            // Whoever asks for it is to be told, so it isn't gone before somebody does.
+            ReadOutcome::Lost if reading.reason == ReadingFor::Guess => {
+                self.back_to_disk(slot, extent);
+                self.need(slot);
+                if self.is_viewing(slot) {
+                    self.want_checked(slot);
+                }
             }
             ReadOutcome::Lost => {
                 self.back_to_disk(slot, extent);
@@ -192,6 +200,9 @@ impl Store {
     }
 
     fn need(&mut self, slot: SlotNumber) {
+        if self.slots[slot].state == State::Restoring {
+            self.guess_next(slot);
+        }
         let Some(home) = self.disk.home(slot).filter(|_| self.is_out_of_reach(slot)) else { return };
         self.disk.needed.insert((home.place.file, home.place.offset), self.slots.handle(slot));
     }
@@ -219,10 +230,16 @@ impl Store {
 
     /// Begins restores; the one for which there is no room and no way to it, if that ends it.
     fn start_restores<R: Residence>(&mut self, turn: &mut Turn<'_, R>) -> Option<SlotNumber> {
-        while self.disk.reads.len() < READS_MAX && self.disk.reading_bytes < READING_BYTES_MAX {
-            let slot = self.next_needed()?;
+        while self.may_restore() {
+            let Some(slot) = self.next_needed() else {
+                self.start_guessed(turn);
+                return None;
+            };
             match self.room_for_restore(turn, self.bytes_in_memory(slot)) {
-                Room::Found(extent) => self.start_restore(turn, slot, extent),
+                Room::Found(extent) => {
+                    self.guess_next(slot);
+                    self.start_restore(turn, slot, extent, ReadingFor::Get);
+                }
                 Room::Coming => {
                     self.disk.is_short = true;
                     return None;
@@ -233,25 +250,76 @@ impl Store {
         None
     }
 
-    fn start_restore<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber, into: Extent) {
+    fn may_restore(&self) -> bool {
+        self.disk.reads.len() < READS_MAX && self.disk.reading_bytes < READING_BYTES_MAX
+    }
+
+    /// What lies behind an object that a get has read may come as well.
+    fn guess_next(&mut self, slot: SlotNumber) {
+        let Some(home) = self.disk.home(slot) else { return };
+        let Disk { files, reading_on, guessed, .. } = &mut self.disk;
+        let objects = files.kept_behind(home.place).filter(|(_, kept)| matches!(kept, Kept::Object(_)));
+        for place in reading_on.wanted(home.place, objects.map(|(place, _)| place)) {
+            if let Some(Kept::Object(slot)) = files.kept_at(place) {
+                guessed.insert((place.file, place.offset), self.slots.handle(slot));
+            }
+        }
+    }
+
+    /// Begins restores that nobody asked for, while nobody waits for room: only in memory that is free, or taken by what is
+    /// on disk as well.
+    fn start_guessed<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        if self.is_short_of_room() || self.disk.room.is_some() {
+            self.disk.guessed.clear();
+        }
+        while self.may_restore()
+            && let Some((_, handle)) = self.disk.guessed.pop_first()
+        {
+            let Some(slot) = self.slots.resolve(handle).filter(|slot| self.is_out_of_reach(*slot)) else { continue };
+            let bytes = self.bytes_in_memory(slot);
+            let mut found = self.arena.allocate(bytes);
+            if found.is_none() && self.recency.count() == 0 {
+                found = self.drop_for_restores(turn, bytes);
+            }
+            match found {
+                Some(extent) => self.start_restore(turn, slot, extent, ReadingFor::Guess),
+                None => self.disk.guessed.clear(),
+            }
+        }
+    }
+
+    fn start_restore<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        slot: SlotNumber,
+        into: Extent,
+        reason: ReadingFor,
+    ) {
         let home = self.disk.home(slot).expect("what is spilled is on disk");
         self.disk.needed.remove(&(home.place.file, home.place.offset));
         self.disk.asked.remove(&slot);
         self.slots.restore_into(slot, into);
         self.disk.set_busy(slot);
         self.disk.reading_bytes += self.arena.reserved_bytes(into);
-        self.start_read(turn, slot, Some(into));
+        self.start_read(turn, slot, Some(into), reason);
     }
 
     /// Has an object's record read, and its file kept until that is done.
-    pub(super) fn start_read<R: Residence>(&mut self, turn: &mut Turn<'_, R>, slot: SlotNumber, into: Option<Extent>) {
+    pub(super) fn start_read<R: Residence>(
+        &mut self,
+        turn: &mut Turn<'_, R>,
+        slot: SlotNumber,
+        into: Option<Extent>,
+        reason: ReadingFor,
+    ) {
         let home = self.disk.home(slot).expect("what is spilled is on disk");
         self.disk.files.begin_read(home.place.file);
         let number = self.disk.restore_number();
-        let (object, into_memory) = (self.slots.handle(slot), into.is_some());
-        self.disk.reads.insert(number, Reading { object, place: home.place, into_memory });
+        let object = self.slots.handle(slot);
+        self.disk.reads.insert(number, Reading { object, place: home.place, reason });
         let record = self.disk_record(slot, home.sequence);
-        turn.effects.push(Effect::Restore(Restore { number, place: home.place, record, into }));
+        let is_guess = reason == ReadingFor::Guess;
+        turn.effects.push(Effect::Restore(Restore { number, place: home.place, record, into, is_guess }));
     }
 
     fn room_for_restore<R: Residence>(&mut self, turn: &mut Turn<'_, R>, bytes: u64) -> Room {
@@ -273,7 +341,8 @@ impl Store {
 
     /// Where more is to come back than one object, room is made for more than one, so that not each costs a scan.
     fn drop_for_restores<R: Residence>(&mut self, turn: &mut Turn<'_, R>, bytes: u64) -> Option<Extent> {
-        let more = bytes.max(if self.disk.needed.len() > 1 { self.batch_bytes() } else { 0 });
+        let is_more = self.disk.needed.len() + self.disk.guessed.len() > 1;
+        let more = bytes.max(if is_more { self.batch_bytes() } else { 0 });
         let mut dropped = self.drop_for(turn, &[more]);
         if dropped.is_none() && more > bytes {
             dropped = self.drop_for(turn, &[bytes]);
@@ -318,7 +387,7 @@ impl Store {
                 let spilled = own.into_iter().zip(sizes).filter(|(slot, _)| self.is_out_of_reach(*slot));
                 for (slot, bytes) in spilled.collect::<Vec<_>>() {
                     let Some(into) = self.arena.allocate(bytes) else { return false };
-                    self.start_restore(turn, slot, into);
+                    self.start_restore(turn, slot, into, ReadingFor::Get);
                 }
                 true
             }

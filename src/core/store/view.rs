@@ -21,7 +21,7 @@ use crate::effect::{Refusal, Reply};
 use crate::queue::Turned;
 use crate::residence::Residence;
 use crate::slot::{SlotNumber, State};
-use crate::spill::Reading;
+use crate::spill::{Reading, ReadingFor};
 
 impl Store {
     /// Where the bytes are that a client has pinned on disk.
@@ -93,7 +93,7 @@ impl Store {
             let is_under_way = self.disk.reads.values().any(|reading| reading.object == object);
             let slot = self.slots.resolve(object).filter(|slot| self.is_out_of_reach(*slot) && self.is_viewing(*slot));
             if let Some(slot) = slot.filter(|_| !is_under_way) {
-                self.start_read(turn, slot, None);
+                self.start_read(turn, slot, None, ReadingFor::View);
             }
         }
     }
