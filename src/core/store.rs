@@ -179,6 +179,7 @@ impl Store {
             self.serve_waiting(turn);
         }
         self.use_disk(turn);
+        self.spare_releases(turn);
         self.keep_up(turn);
         #[cfg(debug_assertions)]
         self.check_counts();

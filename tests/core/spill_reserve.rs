@@ -95,3 +95,14 @@ fn who_asks_for_room_and_does_not_wait_has_grants_taken_back() {
     assert_eq!(disk.put_waiting(10, 31, 3 * MIB, 0), [(1, 10, Reply::Done(1))]);
     assert_eq!(disk.asks(1, 11, Verb::Contains { ids: vec![super::name(31)] }).len(), 1);
 }
+
+#[test]
+fn nobody_has_to_ring_while_what_is_being_written_makes_room() {
+    let mut disk = filled();
+    assert_eq!(disk.put_waiting(10, 31, 4 * MIB, FOREVER), []);
+    assert!(!disk.store.pages.is_wanted());
+    (0..3).for_each(|_| assert_eq!(disk.written(WriteOutcome::Failed), []));
+    assert!(!disk.store.pages.is_wanted());
+    assert_eq!(disk.written(WriteOutcome::Failed), []);
+    assert!(disk.store.pages.is_wanted(), "a release is all that can help now");
+}

@@ -40,7 +40,7 @@ impl Store {
 
     /// While anybody waits for room, clients ring when they release something by themselves.
     pub(super) fn ask_for_releases<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
-        while self.wanted != self.is_short_of_room() {
+        while self.wanted != self.needs_releases() {
             self.wanted = !self.wanted;
             turn.residence.want(self.wanted);
             if self.wanted {
@@ -49,6 +49,18 @@ impl Store {
                 self.serve_once(turn);
             }
         }
+    }
+
+    /// Clients need not ring any more: what is being written makes room, and who waits is looked at when that is done.
+    pub(super) fn spare_releases<R: Residence>(&mut self, turn: &mut Turn<'_, R>) {
+        if self.wanted && !self.needs_releases() {
+            self.wanted = false;
+            turn.residence.want(false);
+        }
+    }
+
+    fn needs_releases(&self) -> bool {
+        self.is_short_of_room() && self.spilling_bytes == 0
     }
 
     /// A create's time is up. Those behind it may fit where it didn't.
