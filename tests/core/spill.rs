@@ -435,6 +435,48 @@ fn a_get_whose_objects_leave_each_other_no_piece_that_is_large_enough_has_them_g
 }
 
 #[test]
+fn what_nobody_uses_any_more_goes_to_disk_for_those_who_read() {
+    let mut disk = Spilling::new(40 * UNIT);
+    (20..=27).for_each(|id| disk.put(id, 2 * UNIT));
+    disk.asks(1, 5, Verb::Evict { bytes: u64::MAX });
+    disk.disk_works();
+    (1..=13).for_each(|id| disk.put(id, 2 * UNIT));
+    let read = |disk: &mut Spilling, id: u8| {
+        let mut answers = disk.get(6, &[id], FOREVER);
+        while !disk.restores.is_empty() {
+            answers.extend(disk.restored(ReadOutcome::Read));
+        }
+        let [(_, _, Reply::Got { objects, .. })] = &answers[..] else { panic!("{answers:?}") };
+        let [Got::Pinned(pin, _)] = objects[..] else { panic!("{objects:?}") };
+        disk.asks(2, 7, Verb::Release { pins: vec![pin] });
+    };
+    // Seven of the eight have room beside those that were never on disk. No two are read one behind the other.
+    for id in [20, 22, 24, 26, 21, 23, 25] {
+        read(&mut disk, id);
+    }
+    // From here on 1 is used as well, the others are not.
+    for id in [27, 20, 22, 1] {
+        read(&mut disk, id);
+    }
+    assert!(disk.writes.is_empty(), "what goes so far was used before that");
+    for id in [24, 26, 21, 23, 25, 27, 20, 1] {
+        read(&mut disk, id);
+    }
+    let mut written = disk.carried();
+    written.sort_unstable();
+    assert_eq!(written, (2..=13).collect::<Vec<_>>());
+    disk.disk_works();
+    for id in 20..=27 {
+        read(&mut disk, id);
+    }
+    let before = disk.stats().totals.restores;
+    for id in (20..=27).chain([1]) {
+        read(&mut disk, id);
+    }
+    assert_eq!(disk.stats().totals.restores, before, "all of them stay now");
+}
+
+#[test]
 fn of_many_objects_that_find_no_room_at_once_some_are_looked_at_and_the_others_soon() {
     let mut disk = Spilling::with_room(16 * UNIT, 92 * 4096);
     for id in 1..=40 {

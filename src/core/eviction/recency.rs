@@ -4,7 +4,8 @@
 //! written first. Invariant: a slot stands in one of them exactly while its object is sealed, in memory, and of that kind.
 //!
 //! A ring of links, one for each slot and one for the two ends, in which nothing is searched for and nothing allocated: an
-//! object comes here with each put, when it is in no cache yet.
+//! object comes here with each put, when it is in no cache yet. When they were used stands there as well, in *ages* that
+//! orders count alike, so that the oldest of two can be told apart.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -17,6 +18,8 @@ pub struct Recency {
     /// By place: that of the ends, then one for each slot.
     links: Vec<Links>,
     count: usize,
+    /// The age that is now.
+    age: u32,
 }
 
 /// The neighbours of a place.
@@ -26,24 +29,43 @@ struct Links {
     older: u32,
     /// Used after it; of the ends, the oldest.
     newer: u32,
+    /// In which age it was used.
+    age: u32,
 }
 
 impl Recency {
     /// Nothing yet.
     pub fn new() -> Self {
-        Self { links: vec![Links { older: ENDS, newer: ENDS }], count: 0 }
+        Self { links: vec![Links { older: ENDS, newer: ENDS, age: 0 }], count: 0, age: 0 }
     }
 
     /// An object, used just now.
     pub fn insert(&mut self, slot: SlotNumber) {
         let place = self.take_out(slot);
-        self.put_between(self.links[ENDS as usize].older, place, ENDS);
+        self.put_between(self.links[ENDS as usize].older, place, ENDS, self.age);
     }
 
     /// An object that is older than all others here.
     pub fn insert_oldest(&mut self, slot: SlotNumber) {
         let place = self.take_out(slot);
-        self.put_between(ENDS, place, self.links[ENDS as usize].newer);
+        let age = self.oldest_age().unwrap_or(self.age);
+        self.put_between(ENDS, place, self.links[ENDS as usize].newer, age);
+    }
+
+    /// From here on it is another age.
+    pub fn begin_age(&mut self) {
+        self.age += 1;
+    }
+
+    /// In which age the least recently used one was used.
+    pub fn oldest_age(&self) -> Option<u32> {
+        let oldest = self.links[ENDS as usize].newer;
+        (oldest != ENDS).then(|| self.links[oldest as usize].age)
+    }
+
+    /// In which age one that stands here was used.
+    pub fn age_of(&self, slot: SlotNumber) -> u32 {
+        self.links[slot.0 as usize + 1].age
     }
 
     /// The object was used just now. Objects that don't stand here are passed over.
@@ -85,8 +107,8 @@ impl Recency {
         place
     }
 
-    fn put_between(&mut self, older: u32, place: u32, newer: u32) {
-        self.links[place as usize] = Links { older, newer };
+    fn put_between(&mut self, older: u32, place: u32, newer: u32, age: u32) {
+        self.links[place as usize] = Links { older, newer, age };
         self.links[older as usize].newer = place;
         self.links[newer as usize].older = place;
         self.count += 1;
@@ -102,7 +124,7 @@ impl Default for Recency {
 /// The place of both ends.
 const ENDS: u32 = 0;
 /// Of a slot that doesn't stand here.
-const NOWHERE: Links = Links { older: u32::MAX, newer: u32::MAX };
+const NOWHERE: Links = Links { older: u32::MAX, newer: u32::MAX, age: 0 };
 
 #[cfg(test)]
 mod tests {
@@ -138,6 +160,22 @@ mod tests {
                 assert_eq!(recency.count(), expected.len());
             }
         }
+    }
+
+    #[test]
+    fn an_object_is_as_old_as_its_last_use() {
+        let mut recency = Recency::new();
+        assert_eq!(recency.oldest_age(), None);
+        for slot in 0..3 {
+            recency.insert(SlotNumber(slot));
+            recency.begin_age();
+        }
+        assert_eq!(recency.oldest_age(), Some(0));
+        recency.touch(SlotNumber(0));
+        assert_eq!([0, 1, 2].map(|slot| recency.age_of(SlotNumber(slot))), [3, 1, 2]);
+        assert_eq!(recency.oldest_age(), Some(1));
+        recency.insert_oldest(SlotNumber(9));
+        assert_eq!((recency.oldest_age(), recency.age_of(SlotNumber(9))), (Some(1), 1));
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub struct Disk {
     /// What has to leave memory because somebody asked for that.
     pub evicting: BTreeMap<u64, Evicting>,
     next_order: u64,
+    /// What is on disk too was dropped for restores: what was not used for longer, and isn't, may go as well.
+    pub outlived: bool,
     /// Memory is short; objects are written ahead of need.
     pub ahead: bool,
     /// When to look again for what may leave memory.
@@ -207,6 +209,7 @@ impl Disk {
             room: None,
             evicting: BTreeMap::new(),
             next_order: 0,
+            outlived: false,
             ahead: false,
             look_at: None,
             compacting: None,

@@ -21,6 +21,7 @@ use super::spill::List;
 use super::{Store, Turn};
 use crate::disk::{ReadOutcome, Restore};
 use crate::effect::{Effect, Refusal};
+use crate::eviction::Recency;
 use crate::queue::{Turned, WaitKey, distinct};
 use crate::residence::Residence;
 use crate::slot::{Move, SlotNumber, State};
@@ -348,6 +349,8 @@ impl Store {
             dropped = self.drop_for(turn, &[bytes]);
         }
         dropped?.into_iter().for_each(|extent| self.arena.free(extent));
+        self.disk.outlived = true;
+        [&mut self.clean, &mut self.dirty].into_iter().for_each(Recency::begin_age);
         self.arena.allocate(bytes)
     }
 

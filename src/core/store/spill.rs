@@ -6,6 +6,9 @@
 //! the rate of memory against the rate of a disk; a tenth between the marks makes batches of useful length. What was
 //! written once counts as free from then on, in memory or not: a set of objects that just fits isn't written again and again.
 //!
+//! **Age.** Restores take the place of objects that are on disk too. So that others that nobody uses any more don't stay for
+//! ever, and all who read share what is left, those that were not used for longer are written then, a batch at a time.
+//!
 //! An object stays readable while it is written, and is retracted when all of its batch is on disk. If somebody pins it
 //! by then it stays in memory, clean: it is dropped later without a write. What could not be written stays as it was.
 
@@ -184,6 +187,9 @@ impl Store {
             self.draft_ahead(turn, &mut draft);
         }
         if draft.is_empty() {
+            self.draft_outlived(turn, &mut draft);
+        }
+        if draft.is_empty() {
             self.draft_moves(&mut draft);
         }
         if !draft.is_empty() || self.disk.batches_in_flight() == 0 {
@@ -228,6 +234,28 @@ impl Store {
         if added == 0 && self.dirty.count() > 0 {
             self.disk.look_at = Some(turn.now + LOOK_NS);
         }
+    }
+
+    /// Objects that were not used for longer than all that are on disk too, when such were dropped for restores.
+    fn draft_outlived<R: Residence>(&mut self, turn: &mut Turn<'_, R>, draft: &mut Draft) {
+        if !self.disk.outlived || self.disk.batches_in_flight() > 0 {
+            return;
+        }
+        self.disk.outlived = false;
+        let bound = self.clean.oldest_age().unwrap_or(u32::MAX);
+        if self.dirty.oldest_age().is_none_or(|oldest| oldest >= bound) {
+            return;
+        }
+        self.scan(turn);
+        let (mut chosen, mut bytes) = (Vec::new(), 0);
+        for slot in self.writable().take_while(|slot| self.dirty.age_of(*slot) < bound) {
+            bytes += self.arena.reserved_bytes(self.slots[slot].extent);
+            chosen.push(slot);
+            if bytes >= self.batch_bytes() {
+                break;
+            }
+        }
+        chosen.into_iter().take_while(|slot| self.draft_object(draft, *slot, None)).for_each(drop);
     }
 
     /// Objects that may be written as things are, the least recently used first. One that is too large for what is left of
