@@ -156,6 +156,11 @@ impl World {
             28 => Verb::Contains { ids: bytes.ids() },
             29 => Verb::Evict { bytes: bytes.size() },
             30 => Verb::Stats,
+            31 => {
+                let pins: Vec<Pin> = self.pins.iter().map(|(_, pin)| *pin).collect();
+                let Some(pin) = bytes.pick(&pins) else { return };
+                Verb::View { pin }
+            }
             32..35 => Verb::Grant { bytes: bytes.size().min(GRANT_BYTES_MAX + 1), count: bytes.below(12) as u32 },
             35..38 => return self.takes(client),
             38 | 39 => return self.fills(bytes),
