@@ -31,7 +31,7 @@ fn sixty_seeds_keep_the_promises() {
 #[test]
 #[ignore = "the long run: some minutes with optimisation"]
 fn five_thousand_seeds_keep_the_promises() {
-    keep_the_promises(1000..2500);
+    keep_the_promises(1000..6000);
 }
 
 #[test]
