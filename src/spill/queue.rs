@@ -4,7 +4,8 @@
 //! is removed, every file is that records were moved to, so that what was moved is on disk before its source is not.
 //!
 //! Reads that lie close behind each other are done in one go, a *run*. The next run is the one behind the last, as a lift
-//! goes from floor to floor; above the last it begins again. What is only guessed to be wanted waits for all the rest.
+//! goes from floor to floor; above the last it begins again. What is only guessed to be wanted lets the rest go first, but
+//! not for ever.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -44,8 +45,10 @@ pub(crate) struct Run {
 #[derive(Debug)]
 pub(crate) struct Queue {
     reads: Reads,
-    /// What nobody has asked for yet.
+    /// What nobody had asked for when it came.
     guesses: Reads,
+    /// How many runs were chosen before those since the last of them.
+    runs_before_guesses: u32,
     /// Runs that are being read.
     reading: usize,
     /// Where the last run ended.
@@ -83,6 +86,7 @@ impl Queue {
         Self {
             reads: BTreeMap::new(),
             guesses: BTreeMap::new(),
+            runs_before_guesses: 0,
             reading: 0,
             head: (FileNumber(0), 0),
             run_bytes_max,
@@ -138,7 +142,15 @@ impl Queue {
     /// What to read next; it is over when [`Self::run_done`] is told.
     pub(crate) fn next_run(&mut self) -> Option<Run> {
         let from = (self.head.0, self.head.1, 0);
-        let reads = if self.reads.is_empty() { &mut self.guesses } else { &mut self.reads };
+        // Somebody may wait for one of those by now.
+        let is_their_turn = self.runs_before_guesses >= RUNS_BEFORE_GUESSES_MAX && !self.guesses.is_empty();
+        let reads = if is_their_turn || self.reads.is_empty() {
+            self.runs_before_guesses = 0;
+            &mut self.guesses
+        } else {
+            self.runs_before_guesses += 1;
+            &mut self.reads
+        };
         let (first, _) = reads.range(from..).next().or_else(|| reads.first_key_value())?;
         let (file, start, _) = *first;
         let mut run = Run { reads: Vec::new(), end: start };
@@ -217,6 +229,8 @@ impl Read {
     }
 }
 
+/// So many runs of what somebody waits for go before one of what is guessed.
+const RUNS_BEFORE_GUESSES_MAX: u32 = 8;
 /// Reading over so much that nobody wants takes as long as another read.
 const GAP_BYTES_MAX: u64 = 64 << 10;
 
@@ -316,6 +330,19 @@ mod tests {
         queue.restore(Restore { is_guess: true, ..restore(6, 1, 0, 128) });
         queue.drop_reads();
         assert!(queue.next_run().is_none());
+    }
+
+    #[test]
+    fn what_is_guessed_has_its_turn_though_others_never_end() {
+        let mut queue = Queue::new(RUN);
+        queue.restore(Restore { is_guess: true, ..restore(100, 1, 0, 128) });
+        let far = 1 << 20;
+        let turns = (0..20).map(|number| {
+            queue.restore(restore(number, 2, number * far, 128));
+            self::number(&queue.next_run().unwrap().reads[0])
+        });
+        let turns: Vec<u64> = turns.collect();
+        assert_eq!(turns.iter().position(|number| *number == 100), Some(8), "{turns:?}");
     }
 
     #[test]

@@ -25,7 +25,9 @@ struct Stretch {
     file: FileNumber,
     /// What was read, as far as that matters, and read ahead.
     range: Range<u64>,
-    /// How much was read ahead the last time.
+    /// The middle of what was read ahead the last time.
+    middle: u64,
+    /// How much that was to be.
     ahead_bytes: u64,
 }
 
@@ -42,19 +44,20 @@ impl Ahead {
             |it: &Stretch| it.file == file && (it.range.start..=it.range.end + PADDING_BYTES_MAX).contains(&offset);
         let known = self.stretches.iter().position(is_of).and_then(|at| self.stretches.remove(at));
         let mut stretch = match known {
-            Some(stretch) if offset + stretch.ahead_bytes / 2 < stretch.range.end => {
+            Some(stretch) if offset < stretch.middle => {
                 self.stretches.push_back(stretch);
                 return Vec::new();
             }
             Some(Stretch { range, ahead_bytes, .. }) => {
                 let ahead_bytes = (2 * ahead_bytes).max(AHEAD_BYTES_MIN).min(self.bytes_max);
-                Stretch { file, range: offset..range.end.max(offset + bytes), ahead_bytes }
+                Stretch { file, range: offset..range.end.max(offset + bytes), middle: 0, ahead_bytes }
             }
-            None => Stretch { file, range: offset..offset + bytes, ahead_bytes: 0 },
+            None => Stretch { file, range: offset..offset + bytes, middle: 0, ahead_bytes: 0 },
         };
         let (mut left, end) = (stretch.ahead_bytes, stretch.range.end);
         let ahead: Vec<DiskPlace> = behind
             .skip_while(|it| it.offset < end)
+            .take(RECORDS_MAX)
             .take_while(|it| {
                 let is_near = it.offset <= stretch.range.end + GAP_BYTES_MAX && it.bytes <= left;
                 if is_near {
@@ -64,6 +67,7 @@ impl Ahead {
                 is_near
             })
             .collect();
+        stretch.middle = u64::midpoint(end, stretch.range.end);
         self.stretches.push_back(stretch);
         if self.stretches.len() > STRETCHES_MAX {
             self.stretches.pop_front();
@@ -78,6 +82,8 @@ const STRETCHES_MAX: usize = 8;
 const PADDING_BYTES_MAX: u64 = BLOCK_BYTES;
 /// So much that is dead is read over.
 const GAP_BYTES_MAX: u64 = 64 << 10;
+/// How many are named at a time.
+const RECORDS_MAX: usize = 256;
 /// How much is read ahead the first time.
 const AHEAD_BYTES_MIN: u64 = 256 << 10;
 
@@ -118,6 +124,16 @@ mod tests {
         assert_eq!(wanted(&mut ahead, 1, 14), (16..24).collect::<Vec<_>>());
         assert!(wanted(&mut ahead, 1, 15).is_empty());
         assert_eq!(wanted(&mut ahead, 1, 21), (24..40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn of_short_records_no_more_are_named_than_are_soon_read() {
+        let mut ahead = Ahead::new(1 << 20);
+        let at = |number: u64| DiskPlace { file: FileNumber(1), offset: number * 192, bytes: 192 };
+        let mut wanted = |number| ahead.wanted(at(number), (number + 1..10_000).map(at)).len();
+        let most = RECORDS_MAX as u64;
+        assert_eq!([wanted(0), wanted(1)], [0, RECORDS_MAX]);
+        assert_eq!([wanted(2), wanted(most / 2), wanted(most / 2 + 2), wanted(most / 2 + 3)], [0, 0, RECORDS_MAX, 0]);
     }
 
     #[test]
