@@ -117,7 +117,16 @@ pub(crate) const GROUPS: &[Group] = &[
         own_daemon: false,
     },
     Group {
-        rows: &["spill", "restore", "restore_random", "spill_cached", "spill_64k", "restore_64k", "restore_64k_random"],
+        rows: &[
+            "spill",
+            "restore",
+            "restore_random",
+            "spill_cached",
+            "spill_64k",
+            "restore_64k",
+            "restore_64k_random",
+            "restore_64k_many",
+        ],
         measure: spilling::measure,
         memory_bytes: spilling::MEMORY_BYTES,
         own_daemon: true,

@@ -2,7 +2,7 @@
 //!
 //! A round spills eight times as much as memory holds, and ends that when all of it has left memory and would survive a
 //! power failure. Then two clients read all of it back, in the order it was written in and in no order, an object at a
-//! time. Both start with nothing in memory.
+//! time; small ones in no order many at a time as well. All start with nothing in memory.
 
 use std::path::Path;
 
@@ -60,6 +60,7 @@ struct Workload {
     spill: &'static str,
     restore: &'static str,
     restore_random: &'static str,
+    restore_many: Option<&'static str>,
     cached: Option<&'static str>,
     lengths: &'static [usize],
     ratio_min: f64,
@@ -72,6 +73,7 @@ struct Figures {
     spill: Vec<Slice>,
     restore: Vec<Slice>,
     restore_random: Vec<Slice>,
+    restore_many: Vec<Slice>,
     write: Vec<Slice>,
     read: Vec<Slice>,
     cached: Vec<Slice>,
@@ -79,7 +81,7 @@ struct Figures {
 
 impl Workload {
     fn rows(&self) -> impl Iterator<Item = &'static str> {
-        [self.spill, self.restore, self.restore_random].into_iter().chain(self.cached)
+        [self.spill, self.restore, self.restore_random].into_iter().chain(self.restore_many).chain(self.cached)
     }
 
     fn measure(&self, bench: &mut Bench<'_>, scene: Scene<'_>) -> Result<Figures> {
@@ -108,10 +110,14 @@ impl Workload {
         let cached = disk::cached_bytes(&files).map_err(Error::system("how much of the spill files is cached"))?;
         figures.cached.push(Slice::of(cached as f64 / bytes as f64));
         let mut order: Vec<usize> = (0..made.ids.len()).collect();
-        figures.restore.push(self.restore(bench, daemon, &made.ids, &order)?);
+        figures.restore.push(self.restore(bench, daemon, &made.ids, &order, 1)?);
         store.evict(u64::MAX)?;
         Random::new(bytes).shuffle(&mut order);
-        figures.restore_random.push(self.restore(bench, daemon, &made.ids, &order)?);
+        figures.restore_random.push(self.restore(bench, daemon, &made.ids, &order, 1)?);
+        if self.restore_many.is_some() {
+            store.evict(u64::MAX)?;
+            figures.restore_many.push(self.restore(bench, daemon, &made.ids, &order, MANY)?);
+        }
         Ok(())
     }
 
@@ -139,15 +145,26 @@ impl Workload {
         files.iter().try_for_each(|file| file.sync_data()).map_err(Error::system("a spill file"))
     }
 
-    /// Two clients, each with every other object of an order.
-    fn restore(&self, bench: &Bench<'_>, daemon: &Daemon, ids: &[ObjectId], order: &[usize]) -> Result<Slice> {
+    /// Two clients, each with every other object of an order, so many in each get.
+    fn restore(
+        &self,
+        bench: &Bench<'_>,
+        daemon: &Daemon,
+        ids: &[ObjectId],
+        order: &[usize],
+        at_once: usize,
+    ) -> Result<Slice> {
         let stores = [daemon.connect()?, daemon.connect()?];
         let read = |first: usize, store: &Store| -> Result<()> {
-            for number in order.iter().skip(first).step_by(stores.len()) {
-                let buffer = store.get(ids[*number], Timeout::None)?;
-                let bytes = self.lengths[number % self.lengths.len()];
-                if buffer.len() != bytes || !is_stamped(&buffer, *number) {
-                    return Err(Error::Daemon(format!("object {number} came back with other bytes than were put")));
+            let own: Vec<usize> = order.iter().skip(first).step_by(stores.len()).copied().collect();
+            for numbers in own.chunks(at_once) {
+                let wanted: Vec<ObjectId> = numbers.iter().map(|number| ids[*number]).collect();
+                let buffers = store.get_many(&wanted, Timeout::None)?;
+                for (number, buffer) in numbers.iter().zip(buffers) {
+                    let bytes = self.lengths[number % self.lengths.len()];
+                    if buffer.len() != bytes || !is_stamped(&buffer, *number) {
+                        return Err(Error::Daemon(format!("object {number} came back with other bytes than were put")));
+                    }
                 }
             }
             Ok(())
@@ -181,6 +198,9 @@ impl Workload {
             row(self.restore, &figures.restore, &figures.read, &read),
             row(self.restore_random, &figures.restore_random, &figures.read, &read),
         ];
+        rows.extend(self.restore_many.map(|name| {
+            row(name, &figures.restore_many, &figures.read, &read).note(format!("in no order, {MANY} in each get"))
+        }));
         rows.extend(self.cached.map(|name| {
             Row::new(name, Unit::Share, &figures.cached)
                 .bar(Bar::value_max(0.05))
@@ -227,6 +247,7 @@ const WORKLOADS: [Workload; 2] = [
         spill: "spill",
         restore: "restore",
         restore_random: "restore_random",
+        restore_many: None,
         cached: Some("spill_cached"),
         lengths: &LARGE,
         ratio_min: 0.8,
@@ -236,12 +257,15 @@ const WORKLOADS: [Workload; 2] = [
         spill: "spill_64k",
         restore: "restore_64k",
         restore_random: "restore_64k_random",
+        restore_many: Some("restore_64k_many"),
         cached: None,
         lengths: &[64 << 10],
         ratio_min: 0.5,
         what: "objects of 64 KiB",
     },
 ];
+/// Objects in a get, where there are many: as many as the daemon reads at a time.
+const MANY: usize = 16;
 /// Of what a row may take: the arena, what is put, and the buffers of both sides.
 const MEMORY_SHARE: u64 = 4;
 const ARENA_BYTES_MAX: u64 = 512 << 20;
