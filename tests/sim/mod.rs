@@ -44,7 +44,6 @@ fn the_simulator_notices_every_fault() {
         (Fault::Memory(Broken::ReadsBeforeLooking), "with an entry on its ring"),
         (Fault::Memory(Broken::LosesEntries), "a put was lost"),
         (Fault::Memory(Broken::ExpectsNothing), "nobody rang"),
-        (Fault::Memory(Broken::MissesViews), "asked for a file"),
         (Fault::Disk(Wrong::TellsEarly), "wrong bytes|came back with|was lost"),
         (Fault::Disk(Wrong::LosesTombstones), "came back with"),
         (Fault::Disk(Wrong::ReadsAnything), "wrong bytes"),
@@ -80,7 +79,7 @@ fn the_simulator_notices_faults_of_views() {
     let faults: [(Fault, &[&str]); 2] = [
         (
             Fault::Memory(Broken::MissesViews),
-            &["is removed while something is viewed there", "came back while it was viewed"],
+            &["asked for a file", "is removed while something is viewed there", "came back while it was viewed"],
         ),
         (Fault::Disk(Wrong::ChecksNothing), &["wrong bytes on disk"]),
     ];
