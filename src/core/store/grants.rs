@@ -161,16 +161,15 @@ impl Store {
         bytes: u64,
         count: u32,
     ) -> Vec<Extent> {
-        let passes = !self.creates.is_empty();
-        if self.disk.is_short || (passes && !self.disk.may_write()) {
+        if self.disk.is_short {
             return Vec::new();
         }
-        if passes {
+        if !self.creates.is_empty() {
             return self.room_to_pass(client, bytes, count);
         }
         let makes_room = self.config.when_full == WhenFull::Evict || self.clean.count() > 0;
         let droppable = if makes_room { self.config.capacity_bytes / SHARE_DROPPED_FOR } else { 0 };
-        let share = droppable.max(self.arena.free_bytes() / SHARE_OF_FREE).min(self.bytes_beside_reserve());
+        let share = droppable.max(self.arena.free_bytes() / SHARE_OF_FREE).min(self.bytes_for(bytes));
         let allowed = count.min(self.grants_allowed(client, bytes, share)) as usize;
         if let Some(run) = self.arena.allocate_run(bytes, allowed as u32) {
             return run.collect();
@@ -187,12 +186,13 @@ impl Store {
         extents
     }
 
-    /// Extents of what is free, as many as may go before the first create in line.
+    /// Extents of what is free, as many as may go before the first create in line, if the disk may make room for that.
     fn room_to_pass(&mut self, client: ClientId, bytes: u64, count: u32) -> Vec<Extent> {
-        if !self.creates.may_pass(0) {
+        if !self.disk.may_write() || !self.creates.may_pass(0) {
             return Vec::new();
         }
-        let share = (self.arena.free_bytes() / SHARE_OF_FREE).min(self.creates.bytes_to_pass());
+        let share = self.creates.bytes_to_pass().min(self.bytes_for(bytes));
+        let share = share.min(self.arena.free_bytes() / SHARE_OF_FREE);
         let allowed = count.min(self.grants_allowed(client, bytes, share)) as usize;
         let mut extents: Vec<Extent> = self.arena.allocate_run(bytes, allowed as u32).into_iter().flatten().collect();
         self.allocate_pieces(bytes, allowed, &mut extents);

@@ -132,7 +132,8 @@ impl Store {
         let bytes = asked_bytes(objects);
         // The first finds its slots when it finds its room.
         let slots = objects.len() + self.creates.first().map_or(0, |(_, first)| first.objects.len());
-        if self.disk.is_short || !self.creates.may_pass(bytes) || slots > self.slots.vacancies() {
+        let is_kept = self.bytes_for(bytes) < bytes;
+        if self.disk.is_short || is_kept || !self.creates.may_pass(bytes) || slots > self.slots.vacancies() {
             return None;
         }
         let extents = self.allocate_all(&sizes(objects))?;
@@ -148,14 +149,14 @@ impl Store {
         Some(self.place(turn, client, objects, extents))
     }
 
-    /// What of memory is there for who wants much: while the disk makes room, all but what those may still take who pass.
-    /// The others are looked at again when that is done.
-    pub(super) fn bytes_beside_reserve(&self) -> u64 {
-        if self.spilling_bytes == 0 {
+    /// What may be taken of memory for puts of so many bytes. While the disk makes room, who wants much leaves what those
+    /// may still take who pass, and is looked at again when that is done.
+    pub(super) fn bytes_for(&self, bytes: u64) -> u64 {
+        if bytes <= LITTLE_BYTES_MAX || self.spilling_bytes == 0 {
             return u64::MAX;
         }
         let to_be_had = self.arena.free_bytes() + self.droppable_bytes + self.clean_bytes;
-        to_be_had.saturating_sub(self.creates.saved_bytes()).max(LITTLE_BYTES_MAX)
+        to_be_had.saturating_sub(self.creates.saved_bytes())
     }
 
     /// Each alone would find a hole.

@@ -144,7 +144,8 @@ impl Store {
     ) -> Option<Result<Reply, Refusal>> {
         let sizes = sizes(objects);
         // What there is may be kept for those who want little.
-        if !is_last_look && self.bytes_beside_reserve() < asked_bytes(objects) {
+        let asked = asked_bytes(objects);
+        if !is_last_look && self.bytes_for(asked) < asked {
             return None;
         }
         let mut extents = self.allocate_all(&sizes);

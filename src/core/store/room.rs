@@ -31,7 +31,7 @@ impl Store {
         }
         let Some((_, wait)) = self.creates.first() else { return };
         let sizes = sizes(&wait.objects);
-        let is_kept_waiting = self.bytes_beside_reserve() < wait.asked_bytes;
+        let is_kept_waiting = self.bytes_for(wait.asked_bytes) < wait.asked_bytes;
         if is_kept_waiting && plan(&self.arena, &sizes, core::iter::empty()) == Plan::Fits {
             return;
         }
