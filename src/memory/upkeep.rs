@@ -6,17 +6,19 @@
 //!
 //! Free memory becomes huge pages where the kernel makes them: that takes no longer than as many small ones, and saves
 //! each client 511 of 512 first touches. Where one can't be had, small ones do. So does the index of a store that has
-//! more than a few objects, mostly before it is used.
+//! more than a few objects, mostly before it is used; what can't be had of it is tried again later, as the kernel gives
+//! up where somebody uses a page at that moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use mio::Waker;
 use nix::errno::Errno;
@@ -55,13 +57,12 @@ impl Errands {
         let (tell, done) = channel();
         let huge_bytes = Arc::new(AtomicU64::new(0));
         let counted = huge_bytes.clone();
-        let (arena, huge) = (File::from(arena), BTreeSet::new());
-        let mut worker = Worker { arena, index, huge_pages, huge, has_failed: false };
+        let mut worker = Worker::new(File::from(arena), index, huge_pages);
         thread::Builder::new().name("upkeep".to_owned()).spawn(move || {
             if let Err(error) = populate::lower_thread_priority(populate::LOWEST_NICE) {
                 tracing::warn!("population runs at normal priority: {error}");
             }
-            for errand in received {
+            while let Some(errand) = worker.next(&received) {
                 let Some(succeeded) = worker.run(errand) else { continue };
                 counted.store(worker.huge.len() as u64 * SPAN_BYTES, Relaxed);
                 // A closed channel or a poll that is gone: the engine ends.
@@ -115,9 +116,29 @@ struct Worker {
     huge: BTreeSet<u64>,
     /// A huge page could not be had.
     has_failed: bool,
+    /// Pieces of the index that could not be made huge pages yet.
+    unmade: VecDeque<u64>,
+    /// How long it is until the first of them is tried again.
+    patience: Duration,
 }
 
 impl Worker {
+    fn new(arena: File, index: OwnedFd, huge_pages: HugePages) -> Self {
+        let (huge, unmade) = (BTreeSet::new(), VecDeque::new());
+        Self { arena, index, huge_pages, huge, has_failed: false, unmade, patience: PATIENCE_LEAST }
+    }
+
+    /// What is to be done next, once there is something; nothing if nobody will send any more.
+    fn next(&mut self, received: &Receiver<Errand>) -> Option<Errand> {
+        if self.unmade.is_empty() {
+            return received.recv().ok();
+        }
+        match received.recv_timeout(self.patience) {
+            Err(RecvTimeoutError::Timeout) => self.unmade.pop_front().map(Errand::Index),
+            told => told.ok(),
+        }
+    }
+
     /// Whether it succeeded; `None` if nobody asks.
     fn run(&mut self, errand: Errand) -> Option<bool> {
         match errand {
@@ -138,13 +159,7 @@ impl Worker {
                 Some(given_back.is_ok())
             }
             Errand::Index(offset) => {
-                let spared = machine::available().bytes >= SPAN_BYTES + RESERVE_BYTES;
-                if spared
-                    && self.huge_pages != HugePages::Never
-                    && let Err(error) = populate::collapse(&self.index, offset, SPAN_BYTES)
-                {
-                    self.has_failed_to_collapse(&error);
-                }
+                self.collapse_index(offset);
                 None
             }
         }
@@ -183,6 +198,22 @@ impl Worker {
         }
     }
 
+    /// Makes a huge page of a piece of the index, now or later.
+    fn collapse_index(&mut self, offset: u64) {
+        let spared = machine::available().bytes >= SPAN_BYTES + RESERVE_BYTES;
+        let made = spared && self.huge_pages != HugePages::Never && {
+            let collapsed = populate::collapse(&self.index, offset, SPAN_BYTES);
+            collapsed.inspect_err(|error| self.has_failed_to_collapse(error)).is_ok()
+        };
+        if self.huge_pages == HugePages::Never {
+            return self.unmade.clear();
+        }
+        if !made {
+            self.unmade.push_back(offset);
+        }
+        self.patience = if made { PATIENCE_LEAST } else { (2 * self.patience).min(PATIENCE_MOST) };
+    }
+
     fn has_failed_to_collapse(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.has_failed, true) {
             tracing::info!("huge pages can't be had: {error}; small ones do");
@@ -201,9 +232,47 @@ const IDLE_NS: u64 = 60 * 1_000_000_000;
 /// What is always left to everybody else.
 pub(crate) const RESERVE_BYTES: u64 = 256 << 20;
 
+/// How soon a piece of the index is tried again, and how seldom while it goes on failing: the kernel may look through
+/// all memory for each.
+const PATIENCE_LEAST: Duration = Duration::from_millis(10);
+const PATIENCE_MOST: Duration = Duration::from_secs(60);
+
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+
+    use nix::fcntl::{SpliceFFlags, splice};
+    use nix::unistd::pipe;
+    use plasmad_shm::memfd;
+
     use super::*;
+
+    #[test]
+    fn a_piece_of_the_index_that_somebody_uses_just_then_is_made_huge_later() {
+        let file = || memfd::create("plasmad-upkeep-test", SPAN_BYTES).unwrap();
+        if let Err(error) = populate::collapse(file(), 0, SPAN_BYTES) {
+            return println!("no huge pages here: {error}");
+        }
+        let (index, (_send, received)) = (file(), channel());
+        let mut worker = Worker::new(File::from(file()), index.try_clone().unwrap(), HugePages::Auto);
+        // A pipe has the page itself, as long as nobody reads it.
+        File::from(index.try_clone().unwrap()).write_all_at(b"used", 0).unwrap();
+        let (reading, writing) = pipe().unwrap();
+        splice(index.as_fd(), Some(&mut 0), &writing, None, 4, SpliceFFlags::empty()).unwrap();
+        assert_eq!(worker.run(Errand::Index(0)), None);
+        assert_eq!((&worker.unmade, worker.patience), (&[0].into(), 2 * PATIENCE_LEAST));
+        drop((reading, writing));
+        for _ in 0..8 {
+            if worker.unmade.is_empty() {
+                break;
+            }
+            let again = worker.next(&received).expect("it is tried again");
+            worker.run(again);
+        }
+        assert!(worker.unmade.is_empty(), "{:?}", worker.unmade);
+        assert_eq!(worker.patience, PATIENCE_LEAST);
+    }
 
     #[test]
     fn reserved_huge_pages_are_kept() {
