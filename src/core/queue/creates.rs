@@ -3,8 +3,9 @@
 //! While the first in line can't be served, those close behind it may go before it, as long as they take nothing but what
 //! is free. Invariant: those that pass the same first ask together for no more bytes than it does and what is *saved*, where
 //! each counts as a page at least. From then on nobody passes, and whatever becomes free gathers for it. What of that was
-//! not used when it leaves is saved for those who pass the next, up to what the queue was made with. So those who pass
-//! take in the long run no more than those they pass, and at once as much as was saved.
+//! not used when it leaves is saved for those who pass the next, up to what the queue was made with, and so is what those
+//! like them leave. So those who pass have in the long run taken no more than those they pass, and at once as much as was
+//! saved; who puts and deletes goes on all the time.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -100,6 +101,13 @@ impl CreateQueue {
     /// One has passed.
     pub fn note_passed(&mut self, bytes: u64) {
         self.passed_bytes += counted(bytes);
+    }
+
+    /// Somebody who might have passed left so many bytes: they are there for others like it.
+    pub fn note_left(&mut self, bytes: u64) {
+        let unpassed = bytes.min(self.passed_bytes);
+        self.passed_bytes -= unpassed;
+        self.saved_bytes = (self.saved_bytes + bytes - unpassed).min(self.saved_bytes_max);
     }
 
     /// Who is at a place.

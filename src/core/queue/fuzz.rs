@@ -24,6 +24,8 @@ enum Fault {
     Hoards,
     /// Nothing that may pass is saved.
     Forgets,
+    /// What those leave who passed is for the first.
+    TakesLeft,
     /// What is shorter than a page passes as what it is.
     CountsBytes,
     /// Those far behind pass as well.
@@ -103,6 +105,20 @@ impl Pair {
         self.naive.passed.push((*first, bytes.max(least)));
         self.creates.note_passed(bytes);
         self.end(WaitKey::Create(close[random.below(close.len() as u64) as usize]))
+    }
+
+    /// What somebody leaves is taken from what passed the first, or else saved.
+    fn leave(&mut self, random: &mut Random) {
+        let bytes = random.below(12_000);
+        self.creates.note_left(bytes);
+        let first = self.naive.creates.first().map(|(place, _)| *place);
+        let mut left = if self.fault == Fault::TakesLeft { 0 } else { bytes };
+        for (_, passed) in self.naive.passed.iter_mut().filter(|(whom, _)| Some(*whom) == first) {
+            let unpassed = left.min(*passed);
+            *passed -= unpassed;
+            left -= unpassed;
+        }
+        self.naive.saved = self.capped(self.naive.saved + left);
     }
 
     fn push_get(&mut self, random: &mut Random, request: u64) {
@@ -189,12 +205,15 @@ impl Pair {
     fn save(&mut self, place: u64) {
         let Some((first, wait)) = self.naive.creates.first().filter(|(first, _)| *first == place) else { return };
         let passed = self.naive.passed.iter().filter(|(whom, _)| whom == first).map(|(_, bytes)| bytes).sum::<u64>();
-        let left = self.naive.saved + wait.asked_bytes - passed;
-        self.naive.saved = match self.fault {
-            Fault::Hoards => left,
+        self.naive.saved = self.capped(self.naive.saved + wait.asked_bytes - passed);
+    }
+
+    fn capped(&self, saved: u64) -> u64 {
+        match self.fault {
+            Fault::Hoards => saved,
             Fault::Forgets => 0,
-            _ => left.min(SAVED_MAX),
-        };
+            _ => saved.min(SAVED_MAX),
+        }
     }
 
     /// Everything that is due ends, in the order of deadlines, creates first.
@@ -255,13 +274,14 @@ fn run(seed: u64, operations: u64, fault: Fault) -> Compared {
     let naive = Naive { saved: SAVED_MAX, ..Naive::default() };
     let mut pair = Pair { creates, gets, deadlines, naive, fault };
     for number in 0..operations {
-        match random.below(15) {
+        match random.below(16) {
             0 | 1 => {
                 // Now and then more come than are looked at.
                 let count = if random.below(50) == 0 { LOOK_AHEAD as u64 } else { 1 };
                 (0..count).for_each(|_| pair.push_create(&mut random, number));
             }
             12..15 => pair.pass(&mut random)?,
+            15 => pair.leave(&mut random),
             2..5 => pair.push_get(&mut random, number),
             5..8 => pair.turn(random.below(IDS) as u8, random.below(2) == 0)?,
             8 => {
@@ -298,6 +318,7 @@ fn broken_queues_are_noticed() {
     notice(0..4, "may pass", |seed| run(seed, 1000, Fault::Inherits));
     notice(0..4, "may pass", |seed| run(seed, 1000, Fault::Hoards));
     notice(0..4, "may pass", |seed| run(seed, 1000, Fault::Forgets));
+    notice(0..4, "may pass", |seed| run(seed, 1000, Fault::TakesLeft));
     notice(0..4, "may pass", |seed| run(seed, 1000, Fault::CountsBytes));
     notice(0..4, "close", |seed| run(seed, 1000, Fault::LooksFar));
     notice(0..4, "missing", |seed| run(seed, 1000, Fault::CountsRepeats));

@@ -7,6 +7,8 @@
 
 use alloc::vec::Vec;
 
+use plasmad_wire::Extent;
+
 use super::make::{asked_bytes, sizes};
 use super::{Store, Turn};
 use crate::clients::ClientId;
@@ -157,6 +159,14 @@ impl Store {
         }
         let to_be_had = self.arena.free_bytes() + self.droppable_bytes + self.clean_bytes;
         to_be_had.saturating_sub(self.creates.saved_bytes())
+    }
+
+    /// Memory of a deleted object is free: if it was little, others like it may take it before who waits.
+    pub(super) fn note_left(&mut self, extent: Extent) {
+        let bytes = self.arena.reserved_bytes(extent);
+        if bytes <= LITTLE_BYTES_MAX {
+            self.creates.note_left(bytes);
+        }
     }
 
     /// Each alone would find a hole.
