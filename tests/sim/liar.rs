@@ -46,6 +46,8 @@ pub(super) struct Liar {
     pub(super) truth: Truth,
     /// The disk, where there is one.
     pub(super) disk: Option<Disk>,
+    /// What deleted objects left of memory, where there is a disk, since somebody passed another.
+    pub(super) left_bytes: u64,
     /// Those who rang, and were not heard yet.
     pub(super) rang: Vec<ClientId>,
     pub(super) seen: Seen,
@@ -123,6 +125,7 @@ impl Liar {
             revoked: None,
             entries: 0,
             deletes: None,
+            left_bytes: 0,
             crimes: Vec::new(),
         }
     }
@@ -444,7 +447,9 @@ impl Residence for Liar {
             Some(shown) => {
                 if let Some(disk) = &mut self.disk {
                     disk.memory_given(shown.record.extent);
-                    if !shown.doomed {
+                    if shown.doomed {
+                        self.left_bytes += shown.record.extent.bytes.next_multiple_of(64);
+                    } else {
                         disk.left_memory(shown.record.id);
                     }
                 }

@@ -48,7 +48,15 @@ impl Line {
     }
 
     /// An answer to a create, or to a request for grants: nobody may have been passed by more than may be.
-    pub(super) fn hears(&mut self, event: &Event, asked: Asked, reply: &Reply, seen: &mut Seen) -> Checked {
+    /// What deleted objects left since the last one did counts for them.
+    pub(super) fn hears(
+        &mut self,
+        event: &Event,
+        asked: Asked,
+        reply: &Reply,
+        seen: &mut Seen,
+        left: &mut u64,
+    ) -> Checked {
         let granted = match (event, reply) {
             (Event::Asked { client, tag, verb: Verb::Grant { bytes, .. } }, Reply::Done(count))
                 if (*client, tag.number) == asked =>
@@ -59,7 +67,7 @@ impl Line {
         };
         if let Some(first) = self.waiting.first_key_value().map(|(first, _)| *first).filter(|_| granted > 0) {
             seen.grants_that_passed += 1;
-            return self.passes(first, granted);
+            return self.passes(first, granted, left);
         }
         let Some(place) = self.waiting.iter().find(|(_, it)| it.0 == asked).map(|(place, _)| *place) else {
             return Ok(());
@@ -69,17 +77,19 @@ impl Line {
         let first = self.waiting.first_key_value().map(|(first, _)| *first);
         let Some(first) = first.filter(|first| has_room && *first < place) else { return Ok(()) };
         seen.creates_that_passed += 1;
-        self.passes(first, bytes)
+        self.passes(first, bytes, left)
     }
 
-    /// Together no more bytes pass the first than it asks for, and what may be saved.
-    fn passes(&mut self, first: i64, bytes: u64) -> Checked {
+    /// Together no more bytes pass the first than it asks for, what may be saved, and what deleted
+    /// objects left meanwhile.
+    fn passes(&mut self, first: i64, bytes: u64, left: &mut u64) -> Checked {
         let (whose, asked) = self.waiting[&first];
         if self.leaving == Some(whose.0) {
             return Ok(());
         }
         let before = if self.passed.0 == first { self.passed.1 } else { 0 };
-        let (passed, most) = (before + bytes.max(PASSED_BYTES_MIN), asked.saturating_add(self.saved_bytes_max));
+        let most = asked.saturating_add(self.saved_bytes_max);
+        let passed = (before + bytes.max(PASSED_BYTES_MIN)).saturating_sub(std::mem::take(left));
         self.passed = (first, passed);
         ensure!(passed <= most, "{passed} bytes were served before {whose:?}, who asks for {asked}: {most} may be");
         Ok(())

@@ -460,7 +460,7 @@ impl Simulator {
         }
         let known = self.open.remove(&(client, tag.number)).is_some();
         ensure!(known, "{client:?} has an answer too many, to {}: {reply:?}", tag.number);
-        self.line.hears(event, (client, tag.number), &reply, &mut self.turmoil.seen)?;
+        self.line.hears(event, (client, tag.number), &reply, &mut self.turmoil.seen, &mut self.liar.left_bytes)?;
         match reply {
             Reply::Created(made) => {
                 made.into_iter().for_each(|(handle, extent)| self.liar.truth.note_created(client, handle, extent));

@@ -7,8 +7,6 @@
 
 use alloc::vec::Vec;
 
-use plasmad_wire::Extent;
-
 use super::make::{asked_bytes, sizes};
 use super::{Store, Turn};
 use crate::clients::ClientId;
@@ -16,6 +14,7 @@ use crate::effect::{Refusal, Reply};
 use crate::event::{RequestTag, Wanted};
 use crate::queue::WaitKey;
 use crate::residence::Residence;
+use crate::slot::SlotNumber;
 
 impl Store {
     /// Serves all who wait for room, restores first, until somebody has to go on waiting.
@@ -161,10 +160,11 @@ impl Store {
         to_be_had.saturating_sub(self.creates.saved_bytes())
     }
 
-    /// Memory of a deleted object is free: if it was little, others like it may take it before who waits.
-    pub(super) fn note_left(&mut self, extent: Extent) {
-        let bytes = self.arena.reserved_bytes(extent);
-        if bytes <= LITTLE_BYTES_MAX {
+    /// A deleted object leaves memory: if it was little, others like it may take that before who waits for the disk.
+    pub(super) fn note_left(&mut self, slot: SlotNumber) {
+        let object = &self.slots[slot];
+        let bytes = self.arena.reserved_bytes(object.extent);
+        if self.disk.exists && object.sealed_at.is_some() && bytes <= LITTLE_BYTES_MAX {
             self.creates.note_left(bytes);
         }
     }

@@ -69,7 +69,7 @@ impl Store {
         let (kept, freed): (Vec<_>, Vec<_>) = doomed.into_iter().partition(stays);
         self.doomed = kept;
         for slot in freed {
-            self.note_left(self.slots[slot].extent);
+            self.note_left(slot);
             self.advance(slot, Move::LastRelease);
             self.free(turn, slot);
             self.disk.end_view(slot);
