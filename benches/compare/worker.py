@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -155,12 +156,17 @@ def main() -> None:
             except WrongBytes as wrong:
                 answer = {"wrong": str(wrong)}
             except Exception as error:
-                answer = {"failed": f"{type(error).__name__}: {error}"}
+                answer = {"failed": f"{type(error).__name__}: {without_places(str(error))}"}
             output.write(json.dumps(answer) + "\n")
             output.flush()
     finally:
         if worker is not None:
             worker.adapter.stop()
+
+
+def without_places(message: str) -> str:
+    """A message without where in a peer's source it came from: "error at /build/src/x.cc:351: no memory"."""
+    return re.sub(r" at /\S+:\d+\b", "", message)
 
 
 STOP_SECONDS = 10

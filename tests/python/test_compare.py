@@ -33,6 +33,7 @@ from peers import PEERS, Peer  # noqa: E402
 from processes import descendants  # noqa: E402
 from rows import ROWS, SPILLING_BYTES, Row, select  # noqa: E402
 from turns import Progress  # noqa: E402
+from worker import without_places  # noqa: E402
 
 # --- figures
 
@@ -255,6 +256,11 @@ def test_a_store_that_does_not_start_or_dies_fails_no_other(run) -> None:
     assert "p50" in rows["get_1k"]["mortal"]
     assert "process ended" in rows["put_1k"]["mortal"]["missing"]
     assert all("p50" in cells["honest"] for cells in rows.values())
+
+
+def test_a_failure_is_told_without_the_place_in_somebody_s_source() -> None:
+    told = without_places("Not enough memory: IPC error at /build/src/protocols.cc:351: at most 10 at a time")
+    assert told == "Not enough memory: IPC error: at most 10 at a time"
 
 
 def test_what_a_store_cannot_do_is_a_cell_that_says_so(run) -> None:
