@@ -3,7 +3,7 @@
 //! Invariant: a file is synced when a later one has begun and nothing is being written to it any more; and before a file
 //! is removed, every file is that records were moved to, so that what was moved is on disk before its source is not.
 //!
-//! Reads that lie close behind each other are done in one go, a *run*. The next run is the one behind the last, as a lift
+//! Reads that lie close behind each other are done in one go, a *run*; parts of a long record are each a run of their own. The next run is the one behind the last, as a lift
 //! goes from floor to floor; above the last it begins again. What is only guessed to be wanted lets the rest go first, but
 //! not for ever.
 
@@ -101,8 +101,9 @@ impl Queue {
     /// Tells how many reads that makes.
     pub(crate) fn restore(&mut self, restore: Restore) -> usize {
         let DiskPlace { file, offset, .. } = restore.place;
+        let is_alone = !restore.is_guess && self.reads.is_empty();
         let reads = if restore.is_guess { &mut self.guesses } else { &mut self.reads };
-        let Some(split) = Split::new(restore) else {
+        let Some(split) = Split::new(restore, is_alone) else {
             reads.insert((file, offset, restore.number), Read::Whole(restore));
             return 1;
         };
@@ -158,10 +159,11 @@ impl Queue {
         while let Some(key) = next {
             let read = reads.remove(&key).expect("it was just seen");
             run.end = run.end.max(read.end());
+            let is_whole = read.is_whole();
             run.reads.push(read);
             let following = reads.range(key..).next().filter(|((its_file, offset, _), read)| {
                 let is_near = *its_file == file && *offset <= run.end + GAP_BYTES_MAX;
-                is_near && read.end() - start <= self.run_bytes_max
+                is_whole && read.is_whole() && is_near && read.end() - start <= self.run_bytes_max
             });
             next = following.map(|(key, _)| *key);
         }
@@ -220,6 +222,10 @@ impl Queue {
 }
 
 impl Read {
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole(_))
+    }
+
     /// Where it ends in its file.
     fn end(&self) -> u64 {
         match self {
@@ -240,7 +246,7 @@ mod tests {
     use plasmad_wire::{Format, ObjectId};
 
     use super::*;
-    use crate::spill::split::PART_BYTES;
+    use crate::spill::split::PART_BYTES_MAX as PART_BYTES;
 
     const RUN: u64 = 1 << 20;
 
@@ -293,6 +299,21 @@ mod tests {
         let parts = [(1000, data + PART_BYTES), (1001, data + 2 * PART_BYTES), (1002, data + 2 * PART_BYTES + 64)];
         assert_eq!(ends[0], (2, 4096));
         assert_eq!(ends[1..], parts);
+    }
+
+    #[test]
+    fn what_nobody_else_is_read_beside_goes_to_several_threads_if_it_is_not_short() {
+        let with_data = |number, bytes| {
+            let mut restore = restore(number, 1, number << 24, bytes + 4096);
+            restore.record.data_bytes = bytes;
+            restore
+        };
+        let mut queue = Queue::new(RUN);
+        assert_eq!(queue.restore(with_data(1, 1 << 20)), 4);
+        assert_eq!(queue.restore(with_data(2, 1 << 20)), 1);
+        assert_eq!(runs(&mut queue), [vec![1000], vec![1001], vec![1002], vec![1003], vec![2]]);
+        assert_eq!(queue.restore(Restore { is_guess: true, ..with_data(3, 1 << 20) }), 1);
+        assert_eq!(queue.restore(with_data(4, 256 << 10)), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use plasmad_core::disk::Restore;
+use plasmad_core::disk::{BLOCK_BYTES, Restore};
 
 use super::read::Trouble;
 
@@ -13,6 +13,7 @@ use super::read::Trouble;
 #[derive(Debug)]
 pub(crate) struct Split {
     pub(crate) restore: Restore,
+    part_bytes: u64,
     sums: Mutex<Sums>,
 }
 
@@ -34,17 +35,20 @@ pub(crate) struct PartRead {
 }
 
 impl Split {
-    /// The restore in parts, if it is so long that this pays.
-    pub(crate) fn new(restore: Restore) -> Option<Arc<Self>> {
-        let parts = body_bytes(&restore).div_ceil(PART_BYTES) as usize;
+    /// The restore in parts, if it is so long that this pays. If all threads are there for it (`is_alone`), that is sooner.
+    pub(crate) fn new(restore: Restore, is_alone: bool) -> Option<Arc<Self>> {
+        let bytes = body_bytes(&restore);
+        let share = (bytes / PARTS_ALONE).next_multiple_of(BLOCK_BYTES);
+        let part_bytes = if is_alone { share.clamp(PART_BYTES_MIN, PART_BYTES_MAX) } else { PART_BYTES_MAX };
+        let parts = bytes.div_ceil(part_bytes) as usize;
         let sums = Sums { parts: vec![0; parts], left: parts, expected: 0, trouble: None };
-        (parts > 1).then(|| Arc::new(Self { restore, sums: Mutex::new(sums) }))
+        (parts > 1).then(|| Arc::new(Self { restore, part_bytes, sums: Mutex::new(sums) }))
     }
 
     /// Where its parts are in data and metadata.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
-        let bytes = body_bytes(&self.restore);
-        (0..bytes.div_ceil(PART_BYTES)).map(move |part| part * PART_BYTES..bytes.min((part + 1) * PART_BYTES))
+        let (bytes, part_bytes) = (body_bytes(&self.restore), self.part_bytes);
+        (0..bytes.div_ceil(part_bytes)).map(move |part| part * part_bytes..bytes.min((part + 1) * part_bytes))
     }
 
     /// A part is done; with the last one, what became of all of it.
@@ -81,7 +85,11 @@ fn body_bytes(restore: &Restore) -> u64 {
 }
 
 /// Long enough that the reads of several threads, in turns, go on like one.
-pub(crate) const PART_BYTES: u64 = 4 << 20;
+pub(crate) const PART_BYTES_MAX: u64 = 4 << 20;
+/// Into so many parts at least goes what nobody else is read for: while one is checked and copied the disk reads others.
+const PARTS_ALONE: u64 = 4;
+/// What is shorter takes longer to be handed to a thread.
+const PART_BYTES_MIN: u64 = 256 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -107,8 +115,8 @@ mod tests {
     }
 
     fn split() -> (Arc<Split>, Vec<u8>) {
-        let bytes: Vec<u8> = (0..2 * PART_BYTES + 10).map(|at| ((at * at) >> 7) as u8).collect();
-        (Split::new(restore(2 * PART_BYTES)).unwrap(), bytes)
+        let bytes: Vec<u8> = (0..2 * PART_BYTES_MAX + 10).map(|at| ((at * at) >> 7) as u8).collect();
+        (Split::new(restore(2 * PART_BYTES_MAX), false).unwrap(), bytes)
     }
 
     fn read(split: &Split, bytes: &[u8], part: usize, expected: u32) -> Result<PartRead, Trouble> {
@@ -119,9 +127,16 @@ mod tests {
 
     #[test]
     fn short_records_are_not_split_and_parts_cover_long_ones() {
-        assert!(Split::new(restore(PART_BYTES - 10)).is_none());
-        let split = Split::new(restore(PART_BYTES)).unwrap();
-        assert_eq!(split.ranges().collect::<Vec<_>>(), [0..PART_BYTES, PART_BYTES..PART_BYTES + 10]);
+        assert!(Split::new(restore(PART_BYTES_MAX - 10), false).is_none());
+        let split = Split::new(restore(PART_BYTES_MAX), false).unwrap();
+        assert_eq!(split.ranges().collect::<Vec<_>>(), [0..PART_BYTES_MAX, PART_BYTES_MAX..PART_BYTES_MAX + 10]);
+    }
+
+    #[test]
+    fn what_is_read_alone_is_split_into_four_that_are_neither_very_short_nor_very_long() {
+        let parts = |data_bytes| Split::new(restore(data_bytes), true).map_or(1, |split| split.ranges().count());
+        assert_eq!([1, 256 << 10, 400 << 10, 1 << 20, 3 << 20, 16 << 20].map(parts), [1, 2, 2, 4, 4, 5]);
+        assert_eq!(parts((64 << 20) - 10), 16);
     }
 
     #[test]
