@@ -309,11 +309,11 @@ mod tests {
             restore
         };
         let mut queue = Queue::new(RUN);
-        assert_eq!(queue.restore(with_data(1, 1 << 20)), 4);
-        assert_eq!(queue.restore(with_data(2, 1 << 20)), 1);
+        assert_eq!(queue.restore(with_data(1, 2 << 20)), 4);
+        assert_eq!(queue.restore(with_data(2, 2 << 20)), 1);
         assert_eq!(runs(&mut queue), [vec![1000], vec![1001], vec![1002], vec![1003], vec![2]]);
-        assert_eq!(queue.restore(Restore { is_guess: true, ..with_data(3, 1 << 20) }), 1);
-        assert_eq!(queue.restore(with_data(4, 256 << 10)), 1);
+        assert_eq!(queue.restore(Restore { is_guess: true, ..with_data(3, 2 << 20) }), 1);
+        assert_eq!(queue.restore(with_data(4, 512 << 10)), 1);
     }
 
     #[test]

@@ -88,8 +88,8 @@ fn body_bytes(restore: &Restore) -> u64 {
 pub(crate) const PART_BYTES_MAX: u64 = 4 << 20;
 /// Into so many parts at least goes what nobody else is read for: while one is checked and copied the disk reads others.
 const PARTS_ALONE: u64 = 4;
-/// What is shorter takes longer to be handed to a thread.
-const PART_BYTES_MIN: u64 = 256 << 10;
+/// In shorter parts, four threads are woken for what one has done as soon: slower where processors are short.
+const PART_BYTES_MIN: u64 = 512 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn what_is_read_alone_is_split_into_four_that_are_neither_very_short_nor_very_long() {
         let parts = |data_bytes| Split::new(restore(data_bytes), true).map_or(1, |split| split.ranges().count());
-        assert_eq!([1, 256 << 10, 400 << 10, 1 << 20, 3 << 20, 16 << 20].map(parts), [1, 2, 2, 4, 4, 5]);
+        assert_eq!([1, 256 << 10, 700 << 10, 1 << 20, 3 << 20, 16 << 20].map(parts), [1, 1, 2, 3, 4, 5]);
         assert_eq!(parts((64 << 20) - 10), 16);
     }
 
