@@ -296,9 +296,8 @@ impl Voice {
     }
 }
 
-/// Reads in flight. Each of them also checks and copies what was read, and is not at the disk meanwhile; with four of them
-/// a disk of 1.2 GB/s did 0.9.
-const READERS: usize = 6;
+/// Reads in flight. Together with what each shows at a time, they keep a disk busy.
+const READERS: usize = 4;
 const WINDOW_BYTES: usize = 2 << 20;
 /// Writes in flight. One that fills its buffer leaves three at the disk, and four short ones at a time were what the
 /// disk was quickest with: `plasmad bench --rows spill` notes what each number of threads makes of this one.
