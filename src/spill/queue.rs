@@ -3,9 +3,9 @@
 //! Invariant: a file is synced when a later one has begun and nothing is being written to it any more; and before a file
 //! is removed, every file is that records were moved to, so that what was moved is on disk before its source is not.
 //!
-//! Reads that lie close behind each other are done in one go, a *run*; parts of a long record are each a run of their own. The next run is the one behind the last, as a lift
-//! goes from floor to floor; above the last it begins again. What is only guessed to be wanted lets the rest go first, but
-//! not for ever.
+//! Reads that lie close behind each other are done in one go, a *run*; parts of a long record are each a run of their own.
+//! The next run is the one behind the last, as a lift goes from floor to floor; above the last it begins again. What is
+//! only guessed to be wanted lets the rest go first, but not for ever.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

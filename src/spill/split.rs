@@ -86,7 +86,7 @@ fn body_bytes(restore: &Restore) -> u64 {
 
 /// Long enough that the reads of several threads, in turns, go on like one.
 pub(crate) const PART_BYTES_MAX: u64 = 4 << 20;
-/// Into so many parts at least goes what nobody else is read for: while one is checked and copied the disk reads others.
+/// Into some four parts goes what nothing else is read beside: while one is checked and copied the disk reads others.
 const PARTS_ALONE: u64 = 4;
 /// In shorter parts, four threads are woken for what one has done as soon: slower where processors are short.
 const PART_BYTES_MIN: u64 = 512 << 10;

@@ -80,8 +80,8 @@ impl Line {
         self.passes(first, bytes, left)
     }
 
-    /// Together no more bytes pass the first than it asks for, what may be saved, and what deleted
-    /// objects left meanwhile.
+    /// Together no more bytes pass the first than it asks for, what may be saved, and what deleted objects left
+    /// meanwhile.
     fn passes(&mut self, first: i64, bytes: u64, left: &mut u64) -> Checked {
         let (whose, asked) = self.waiting[&first];
         if self.leaving == Some(whose.0) {
